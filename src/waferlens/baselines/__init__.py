@@ -1,0 +1,1 @@
+"""What the VAE has to beat: PCA reconstruction, and texture features with a one-class SVM."""

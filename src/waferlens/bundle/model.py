@@ -1,0 +1,73 @@
+"""Saves a fitted detector as a bundle and reads the detector back. PyTorch's side of a bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from waferlens.bundle.contents import BundleConfig, Samples, load_config
+from waferlens.bundle.manifest import verify_bundle
+from waferlens.errors import BundleError
+from waferlens.models.detector import Detector, DetectorOptions, build_detector
+from waferlens.training.run import Fitted
+
+
+def save_model(bundle: Path, config: BundleConfig, fitted: Fitted, samples: Samples) -> None:
+    """Everything but exports, card and manifest."""
+    bundle.mkdir(parents=True, exist_ok=True)
+    write_json(bundle / "config.json", config.model_dump(mode="json"))
+    save_file(_contiguous(fitted.detector.network), bundle / "model.safetensors")
+    about = {"num_normals": str(len(fitted.calibration.scores)), "split": "validation"}
+    save_file(_contiguous(fitted.detector.error_map), bundle / "calibration.safetensors", metadata=about)
+    write_json(bundle / "thresholds.json", fitted.thresholds.as_dict())
+    write_json(bundle / "history.json", fitted.history)
+    pq.write_table(_reference_table(fitted), bundle / "reference.parquet")
+    save_arrays({"train": samples.train, "held_out": samples.held_out}, bundle / "samples.safetensors")
+
+
+def load_detector(bundle: Path, *, verify: bool = True) -> Detector:
+    """The detector in evaluation mode, on the CPU. Raises BundleError when a file is not what was saved."""
+    if verify:
+        verify_bundle(bundle)
+    try:
+        detector = build_detector(DetectorOptions.model_validate(load_config(bundle).detector))
+    except ValidationError as error:
+        raise BundleError(f"{bundle / 'config.json'} describes an unknown detector", found=str(error)) from error
+    for file, part in (("model", detector.network), ("calibration", detector.error_map)):
+        path = bundle / f"{file}.safetensors"
+        try:
+            part.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise BundleError(f"{path} does not fit its config.json", found=str(error).splitlines()[0]) from error
+    return detector.eval()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Indented JSON with a final newline."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _contiguous(module: nn.Module) -> dict[str, Tensor]:
+    """safetensors refuses channels-last strides; values are what matters."""
+    return {name: value.contiguous().clone() for name, value in module.state_dict().items()}
+
+
+def _reference_table(fitted: Fitted) -> pa.Table:
+    calibration = fitted.calibration
+    return pa.table(
+        {
+            "name": list(fitted.held_out_names),
+            "score": calibration.scores,
+            "reconstruction_error": calibration.reconstruction_errors,
+            "latent": list(calibration.latents),
+        }
+    )

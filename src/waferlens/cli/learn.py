@@ -1,0 +1,51 @@
+"""``train`` and ``demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waferlens.cli import arguments, console
+from waferlens.cli.arguments import DataFolder, RecipeFile, Seed
+
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder of the bundle.", show_default=False)]
+
+
+def train(
+    data: DataFolder,
+    out: OutFolder,
+    recipe: RecipeFile = None,
+    seed: Seed = 0,
+    devices: Annotated[int | None, typer.Option(min=1, help="Processes that share the work.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+) -> None:
+    """Learn from normal images: train, calibrate, set thresholds, export, check parity.
+
+    Only normal images are used. A run that was killed goes on where it stood when the same command is given again.
+    """
+    from waferlens.settings.recipe import load_recipe, with_training
+    from waferlens.wiring.told import Told
+    from waferlens.wiring.train import train_bundle
+
+    chosen = with_training(load_recipe(recipe), devices=devices, epochs=epochs)
+    with console.progress_bars() as bars:
+        told = Told(say=bars.say, count=bars.count, watch=bars.watch)
+        train_bundle(data, chosen, out, seed=seed, command=arguments.command_line(), told=told)
+        bars.say(f"wrote {out}; read {out / 'card.md'}, then try: waferlens evaluate {out} {data} --out REPORT")
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path("runs/demo"),
+    seed: Seed = 0,
+) -> None:
+    """From nothing to a trained detector on the synthetic fab, its report and ten inspected images."""
+    from waferlens.wiring.demo import run_demo
+    from waferlens.wiring.told import Told
+
+    with console.progress_bars() as bars:
+        told = Told(say=bars.say, count=bars.count, watch=bars.watch)
+        result = run_demo(out, seed=seed, told=told)
+    console.print_inspections(result.inspections)
+    console.print_facts("The demo in figures", result.facts)

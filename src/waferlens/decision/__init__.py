@@ -1,0 +1,1 @@
+"""From a score to PASS, REVIEW or REJECT; thresholds from data; exact error bounds. No torch, no files."""

@@ -1,0 +1,149 @@
+"""Where PASS ends and REJECT begins, learned from the scores of held-out normal images alone.
+
+Without defects nothing can be said about escapes; what can be promised is *overkill*, the share of normal
+images that do not pass. A threshold is the score that a stated share of normals exceeds.
+
+- Inside the data the threshold is conformal: with n held-out scores, the ceil((n + 1)(1 - rate))-th smallest.
+  A new normal image exceeds it with probability at most ``rate``, whatever the distribution
+  (Vovk, Gammerman & Shafer 2005).
+- Beyond the data (rate < 1 / (n + 1)) no such promise exists. The upper tail is continued as an exponential
+  fitted to the largest scores (peaks over threshold, Pickands 1975, with shape 0), and the result is marked
+  ``extrapolated``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field, model_validator
+
+from waferlens.errors import BundleError, DataError
+
+Scores = npt.NDArray[np.float64]
+ScoreName = Literal["score", "reconstruction_error"]
+
+
+class ThresholdOptions(BaseModel, frozen=True, extra="forbid"):
+    """How thresholds are found. ``fixed`` takes two numbers instead, such as the case study's 0.02 and 0.05."""
+
+    policy: Literal["normals", "fixed"] = "normals"
+    review_overkill_rate: float = Field(0.05, gt=0, lt=1, description="normals that leave PASS, of all normals")
+    reject_overkill_rate: float = Field(0.001, gt=0, lt=1, description="normals that reach REJECT, of all normals")
+    tail_share: float = Field(
+        0.25, gt=0, lt=1, description="share of the largest scores that the tail is fitted to"
+    )
+    score_name: ScoreName = Field("score", description="which output decisions use; 'fixed' only")
+    review_threshold: float | None = Field(None, description="first REVIEW score; 'fixed' only")
+    reject_threshold: float | None = Field(None, description="first REJECT score; 'fixed' only")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        fixed = (self.review_threshold, self.reject_threshold)
+        if self.policy == "fixed":
+            if fixed[0] is None or fixed[1] is None or fixed[0] > fixed[1]:
+                raise ValueError("policy 'fixed' needs review_threshold <= reject_threshold")
+        elif fixed != (None, None) or self.score_name != "score":
+            raise ValueError("review_threshold, reject_threshold and score_name belong to policy 'fixed'")
+        if self.reject_overkill_rate > self.review_overkill_rate:
+            raise ValueError("reject_overkill_rate must not exceed review_overkill_rate")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """Two scores and where they come from. PASS < review <= REVIEW < reject <= REJECT.
+
+    score_name: the output they apply to. num_normals: how many held-out normals they were learned from.
+    *_extrapolated: the threshold lies beyond what num_normals scores can promise.
+    repeatability: standard deviation of the score when the same place is imaged again.
+    """
+
+    review: float
+    reject: float
+    score_name: ScoreName = "score"
+    policy: str = "normals"
+    review_overkill_rate: float | None = None
+    reject_overkill_rate: float | None = None
+    review_extrapolated: bool = False
+    reject_extrapolated: bool = False
+    num_normals: int = 0
+    repeatability: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For thresholds.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Self:
+        """From thresholds.json. Raises BundleError on unknown or missing entries, or unordered thresholds."""
+        try:
+            thresholds = cls(**content)
+        except TypeError as error:
+            raise BundleError("thresholds.json does not fit this version", found=str(error)) from error
+        if not thresholds.review <= thresholds.reject:
+            raise BundleError(
+                "thresholds.json is out of order",
+                expected="review <= reject",
+                found=f"{thresholds.review}, {thresholds.reject}",
+            )
+        return thresholds
+
+
+def learn_thresholds(scores: Scores, repeatability: float, options: ThresholdOptions) -> Thresholds:
+    """Thresholds for new normal images from out-of-fold scores of held-out normals, (n,)."""
+    if options.policy == "fixed":
+        assert options.review_threshold is not None
+        assert options.reject_threshold is not None
+        return Thresholds(
+            review=options.review_threshold,
+            reject=options.reject_threshold,
+            score_name=options.score_name,
+            policy="fixed",
+            num_normals=len(scores),
+            repeatability=repeatability,
+        )
+    review, review_extrapolated = upper_quantile(scores, options.review_overkill_rate, options.tail_share)
+    reject, reject_extrapolated = upper_quantile(scores, options.reject_overkill_rate, options.tail_share)
+    return Thresholds(
+        review=review,
+        reject=max(review, reject),
+        review_overkill_rate=options.review_overkill_rate,
+        reject_overkill_rate=options.reject_overkill_rate,
+        review_extrapolated=review_extrapolated,
+        reject_extrapolated=reject_extrapolated,
+        num_normals=len(scores),
+        repeatability=repeatability,
+    )
+
+
+def upper_quantile(scores: Scores, rate: float, tail_share: float) -> tuple[float, bool]:
+    """The score that a new normal image exceeds with probability ``rate``, and whether it is extrapolated.
+
+    Raises DataError when there are fewer than two scores or one is not finite.
+    """
+    if len(scores) < 2 or not np.isfinite(scores).all():
+        raise DataError(
+            "thresholds cannot be learned from these scores",
+            expected="two or more finite scores of held-out normals",
+            found=f"{len(scores)}, {int((~np.isfinite(scores)).sum())} of them not finite",
+        )
+    ordered = np.sort(scores)
+    rank = math.ceil((len(ordered) + 1) * (1 - rate) - 1e-9)
+    if rank <= len(ordered):
+        return float(ordered[rank - 1]), False
+    num_tail = max(2, round(tail_share * len(ordered)))
+    start = ordered[-min(num_tail + 1, len(ordered))]
+    mean_excess = float(np.mean(ordered[-num_tail:] - start))
+    extrapolated = start + mean_excess * math.log(num_tail / (len(ordered) * rate))
+    return float(max(extrapolated, ordered[-1])), True
+
+
+def p_values(scores: Scores, normals: Scores) -> Scores:
+    """Conformal p-values of scores (m,) against held-out normals (n,): (1 + #{normals >= score}) / (n + 1)."""
+    ordered = np.sort(normals)
+    not_below = len(ordered) - np.searchsorted(ordered, scores, side="left")
+    return np.asarray((1 + not_below) / (len(ordered) + 1), dtype=np.float64)

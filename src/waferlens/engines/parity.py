@@ -1,0 +1,113 @@
+"""The gate: every engine must decide as the reference does. Runs at export; its verdict travels in the bundle.
+
+Scores are compared in units of the spread of normal scores (the standard deviation of the held-out normals'
+scores), so that the bound means the same for every bundle. The images are the bundle's held-out samples, as they
+are and damaged in fixed ways, so that all three decisions occur.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from waferlens.decision.decide import decide
+from waferlens.decision.thresholds import Thresholds
+from waferlens.engines.interface import Engine, Outputs
+from waferlens.records import Pixels
+
+BOUND_32_BIT = 1e-4
+"""Largest score difference of a 32-bit engine, in standard deviations of normal scores."""
+
+BOUND_8_BIT = 0.25
+"""The same for an 8-bit engine: a quarter of what two normal images differ by anyway."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """One engine against the reference on ``num_images`` images.
+
+    max_difference: largest |score - reference|, in standard deviations of normal scores.
+    num_other_decisions: images that it decides otherwise. num_beyond_reach: those among them whose reference
+    score lies farther than ``bound`` from every threshold (a nearer one may fall on either side).
+    """
+
+    engine: str
+    num_images: int
+    max_difference: float
+    bound: float
+    num_other_decisions: int
+    num_beyond_reach: int
+    max_reconstruction_difference: float
+    passed: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """For parity.json."""
+        return asdict(self)
+
+
+def bound_for(engine: str) -> float:
+    """The bound that an engine of this name is held to."""
+    return BOUND_8_BIT if engine.endswith("int8") else BOUND_32_BIT
+
+
+def compare(
+    engine: Engine, reference: Outputs, pixels: Pixels, thresholds: Thresholds, normal_deviation: float
+) -> Parity:
+    """Run ``engine`` on ``pixels`` (n, 256, 256), one image at a time, and compare with the reference's outputs.
+
+    A 32-bit engine passes when no score is beyond its bound and no decision differs; an 8-bit engine when no
+    score is beyond its bound and no decision differs that the bound does not explain.
+    """
+    outputs = infer_each(engine, pixels)
+    mine, theirs = (getattr(o, thresholds.score_name).astype(np.float64) for o in (outputs, reference))
+    bound = bound_for(engine.name)
+    other = [
+        decide(a, thresholds).kind is not decide(b, thresholds).kind for a, b in zip(mine, theirs, strict=True)
+    ]
+    reach = bound * normal_deviation
+    near = np.minimum(abs(theirs - thresholds.review), abs(theirs - thresholds.reject)) <= reach
+    beyond = int((np.asarray(other) & ~near).sum())
+    difference = float(np.max(np.abs(mine - theirs))) / normal_deviation
+    exact = bound == BOUND_32_BIT
+    return Parity(
+        engine=engine.name,
+        num_images=len(pixels),
+        max_difference=difference,
+        bound=bound,
+        num_other_decisions=sum(other),
+        num_beyond_reach=beyond,
+        max_reconstruction_difference=float(np.max(np.abs(outputs.reconstruction - reference.reconstruction))),
+        passed=bool(difference <= bound and (sum(other) == 0 if exact else beyond == 0)),
+    )
+
+
+def infer_each(engine: Engine, pixels: Pixels) -> Outputs:
+    """All outputs of all images, asked one by one as a camera would."""
+    each = [engine.infer(pixels[index : index + 1]) for index in range(len(pixels))]
+    return Outputs(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
+
+
+def gate_images(held_out: Pixels) -> Pixels:
+    """Held-out samples followed by damaged twins: a bright spot, a dark scratch or a moved patch in each.
+
+    The damage grows from image to image, from barely visible to gross. (2 n, 256, 256), same type.
+    """
+    damaged = held_out.copy()
+    top = np.iinfo(held_out.dtype).max
+    rng = np.random.default_rng(0)
+    for index, image in enumerate(damaged):
+        strength = 0.1 + 0.9 * index / max(1, len(damaged) - 1)
+        row, column = rng.integers(32, 160, size=2)
+        patch = image[row : row + 32, column : column + 32]
+        kind = index % 3
+        if kind == 0:
+            spot = patch[8:24, 8:24]
+            spot[...] = spot + ((top - spot) * strength).astype(spot.dtype)
+        elif kind == 1:
+            line = patch[:, 15:18]
+            line[...] = (line * (1 - strength)).astype(line.dtype)
+        else:
+            patch[...] = np.roll(patch, max(1, round(16 * strength)), axis=0)
+    return np.concatenate([held_out, damaged])

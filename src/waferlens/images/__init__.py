@@ -1,0 +1,1 @@
+"""Image files, data sets and splits: from bytes on disk to canonical 256x256 pixels with a known origin."""

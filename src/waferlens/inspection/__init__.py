@@ -1,0 +1,1 @@
+"""The use case: decode an image, infer, decide, and show why."""

@@ -1,0 +1,74 @@
+"""The detector: raw pixels to five outputs in one graph.
+
+This module is what is trained, evaluated, exported and served. Nothing between the camera's pixels and the
+score happens outside it, so an engine that reproduces it reproduces the decision.
+
+    pixels ──Normalise──► image ──network──► reconstruction, latent
+                            └───────────ErrorMap(image, reconstruction)──► heatmap, score, error
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from waferlens.models.error_map import ErrorMap, ErrorMapOptions
+from waferlens.models.normalise import Normalise, NormaliseOptions
+from waferlens.models.pixel_vae import PixelVAE, PixelVAEOptions
+
+
+class DetectorOptions(BaseModel, frozen=True, extra="forbid"):
+    """Everything that fixes the graph, short of what is learned."""
+
+    normalise: NormaliseOptions = NormaliseOptions()
+    network: PixelVAEOptions = PixelVAEOptions()
+    error_map: ErrorMapOptions = ErrorMapOptions()
+
+
+class DetectorOutput(NamedTuple):
+    """The five outputs, in the order that every export keeps.
+
+    reconstruction: (B, 1, 256, 256) in [0, 1], what a normal wafer would look like here.
+    heatmap: (B, 1, 256, 256) in deviations of normal images; may be negative.
+    score: (B,) calibrated, higher is more anomalous, never clipped.
+    reconstruction_error: (B,) the case study's a(x), mean squared error.
+    latent: (B, Z) posterior mean.
+    """
+
+    reconstruction: Tensor
+    heatmap: Tensor
+    score: Tensor
+    reconstruction_error: Tensor
+    latent: Tensor
+
+
+OUTPUT_NAMES: tuple[str, ...] = DetectorOutput._fields
+
+
+class Detector(nn.Module):
+    """Preprocessing, network, error map and score as one module. Parts arrive built."""
+
+    def __init__(self, normalise: Normalise, network: nn.Module, error_map: ErrorMap) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.network = network
+        self.error_map = error_map
+
+    def forward(self, pixels: Tensor) -> DetectorOutput:
+        """pixels: (B, 1, 256, 256), ``uint8`` or float32 in [0, 1]."""
+        image = self.normalise(pixels)
+        reconstruction, latent = self.network(image)
+        summary = self.error_map(image, reconstruction)
+        return DetectorOutput(reconstruction, summary.heatmap, summary.score, summary.reconstruction_error, latent)
+
+    @property
+    def num_parameters(self) -> int:
+        """Learned parameters of the network (calibration statistics are not parameters)."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+
+def build_detector(options: DetectorOptions) -> Detector:
+    """An untrained, uncalibrated detector of these options, in evaluation mode."""
+    return Detector(Normalise(options.normalise), PixelVAE(options.network), ErrorMap(options.error_map)).eval()

@@ -1,0 +1,85 @@
+"""From a reconstruction to a heatmap and a score, calibrated on held-out normals.
+
+Knows nothing of the network that reconstructed, nor of thresholds. What it learned (``fit`` lives in
+``training.calibrate``) is, for every position, how large the error of a *normal* image is there and how much
+that varies; a position where the network always struggles stops shouting.
+
+    e(x)      = S @ (x - x_hat)^2 @ S.T          squared error, smoothed by a Gaussian
+    heatmap   = (e - mean) / deviation           in deviations of normal images at that position
+    score     = (max heatmap - location) / scale in deviations of normal images' maxima
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from waferlens.models.smoothing import gaussian_matrix, smooth
+from waferlens.records import IMAGE_SIZE
+
+# Added to the heatmap outside the region of interest before the maximum: no position there can win.
+_OUTSIDE_ROI = -1e6
+
+
+class ErrorMapOptions(BaseModel, frozen=True, extra="forbid"):
+    """How the pixel error is summarised. What is learned from normals is not here."""
+
+    smoothing_sigma: float = Field(4.0, ge=0.5, le=64, description="of the Gaussian, pixels")
+
+
+class ErrorSummary(NamedTuple):
+    """heatmap (B, 1, 256, 256) and score (B,) in deviations; reconstruction_error (B,), mean squared."""
+
+    heatmap: Tensor
+    score: Tensor
+    reconstruction_error: Tensor
+
+
+class ErrorMap(nn.Module):
+    """Squared error to calibrated heatmap and score. Starts uncalibrated: mean 0, deviation 1."""
+
+    smoothing: Tensor
+    roi: Tensor
+    error_mean: Tensor
+    error_deviation: Tensor
+    score_location: Tensor
+    score_scale: Tensor
+
+    def __init__(self, options: ErrorMapOptions) -> None:
+        super().__init__()
+        self.options = options
+        shape = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
+        matrix = gaussian_matrix(options.smoothing_sigma, IMAGE_SIZE)
+        self.register_buffer("smoothing", matrix, persistent=False)
+        self.register_buffer("roi", torch.ones(shape))
+        self.register_buffer("error_mean", torch.zeros(shape))
+        self.register_buffer("error_deviation", torch.ones(shape))
+        self.register_buffer("score_location", torch.tensor(0.0))
+        self.register_buffer("score_scale", torch.tensor(1.0))
+
+    def forward(self, image: Tensor, reconstruction: Tensor) -> ErrorSummary:
+        """image, reconstruction: (B, 1, 256, 256) in [0, 1]."""
+        squared = self.squared_error(image, reconstruction)
+        heatmap = self.deviations(smooth(squared, self.smoothing))
+        score = (self.peak(heatmap) - self.score_location) / self.score_scale
+        reconstruction_error = squared.mean(dim=(1, 2, 3)) / self.roi.mean()
+        return ErrorSummary(heatmap, score, reconstruction_error)
+
+    def squared_error(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """The case study's h(x), zero outside the region of interest. (B, 1, 256, 256)."""
+        return (image - reconstruction).square() * self.roi
+
+    def smoothed_error(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """What calibration collects over normals: (B, 1, 256, 256), not yet in deviations."""
+        return smooth(self.squared_error(image, reconstruction), self.smoothing)
+
+    def deviations(self, smoothed: Tensor) -> Tensor:
+        """Smoothed error in deviations of the normals at the same position."""
+        return (smoothed - self.error_mean) / self.error_deviation
+
+    def peak(self, heatmap: Tensor) -> Tensor:
+        """Largest deviation inside the region of interest, (B,)."""
+        return (heatmap + (1 - self.roi) * _OUTSIDE_ROI).amax(dim=(1, 2, 3))

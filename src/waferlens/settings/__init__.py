@@ -1,0 +1,1 @@
+"""The only reader of recipe files and of the environment."""

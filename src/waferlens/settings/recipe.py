@@ -1,0 +1,86 @@
+"""A recipe: one product and layer in one TOML file. Each section belongs to the chapter that reads it.
+
+A new product line needs no recipe: the default one that the package carries learns from a folder of normal
+images. A recipe says only what differs from it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from waferlens.decision.thresholds import ThresholdOptions
+from waferlens.errors import OptionsError
+from waferlens.images.augment import AugmentationOptions
+from waferlens.images.options import ImageOptions
+from waferlens.models.detector import DetectorOptions
+from waferlens.models.error_map import ErrorMapOptions
+from waferlens.models.normalise import NormaliseOptions
+from waferlens.models.pixel_vae import PixelVAEOptions
+from waferlens.training.calibrate import CalibrationOptions
+from waferlens.training.options import TrainingOptions
+from waferlens.training.run import FitOptions
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """Everything that is chosen about one product and layer before any image is seen."""
+
+    name: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="of the product and layer")
+    description: str = ""
+    images: ImageOptions = ImageOptions()
+    normalise: NormaliseOptions = NormaliseOptions()
+    network: PixelVAEOptions = PixelVAEOptions()
+    error_map: ErrorMapOptions = ErrorMapOptions()
+    training: TrainingOptions = TrainingOptions()
+    augmentation: AugmentationOptions = AugmentationOptions()
+    calibration: CalibrationOptions = CalibrationOptions()
+    thresholds: ThresholdOptions = ThresholdOptions()
+
+    def fit_options(self) -> FitOptions:
+        """The parts that training reads."""
+        return FitOptions(
+            detector=DetectorOptions(normalise=self.normalise, network=self.network, error_map=self.error_map),
+            training=self.training,
+            augmentation=self.augmentation,
+            calibration=self.calibration,
+            thresholds=self.thresholds,
+        )
+
+
+def load_recipe(path: Path | None) -> Recipe:
+    """The recipe in ``path``, or the package's default one.
+
+    Raises OptionsError naming the file, the entry, what it must be and what it is.
+    """
+    name = str(path) if path is not None else "the default recipe"
+    try:
+        text = path.read_text(encoding="utf-8") if path is not None else _default_text()
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise OptionsError(f"{name} cannot be read", expected="a TOML file", found=error.strerror) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionsError(f"{name} is not TOML", found=str(error)) from error
+    return recipe_from(content, name)
+
+
+def recipe_from(content: dict[str, Any], name: str) -> Recipe:
+    """A recipe from parsed TOML or from a bundle's config.json; ``name`` is for the error message."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry = ".".join(map(str, first["loc"])) or "the recipe"
+        unknown = first["type"] == "extra_forbidden"
+        raise OptionsError(
+            f"{name}: {'unknown entry ' if unknown else ''}{entry}",
+            expected=None if unknown else first["msg"].lower(),
+            found=repr(first["input"]),
+        ) from error
+
+
+def _default_text() -> str:
+    return (files("waferlens.settings") / "default.toml").read_text(encoding="utf-8")

@@ -1,0 +1,173 @@
+"""Calibration: what the error of a normal image looks like, position by position. Held-out normals only.
+
+Nothing here sees a defect. The images that calibrate are not those that the network was trained on, and the
+scores that thresholds are derived from are *out of fold*: an image is scored with the statistics of the other
+folds, because an image that helped to set a deviation can never be far from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from waferlens.errors import DataError
+from waferlens.images.augment import AugmentationOptions
+from waferlens.models.detector import Detector
+from waferlens.models.error_map import ErrorSummary
+from waferlens.records import IMAGE_SIZE
+from waferlens.training.augment import augment_batch
+from waferlens.training.feed import Feed
+
+_BATCH = 32
+
+
+class CalibrationOptions(BaseModel, frozen=True, extra="forbid"):
+    """How held-out normals become statistics."""
+
+    num_folds: int = Field(10, ge=2, description="folds of the out-of-fold scores")
+    max_images: int = Field(20_000, ge=2, description="held-out normals used; spread evenly over them")
+    prior_images: float = Field(
+        2.0, ge=0, description="weight, in images, of the pooled variance in each position's variance"
+    )
+    variance_floor: float = Field(0.05, gt=0, description="smallest variance, as a share of the mean variance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What was learned, and from how many images.
+
+    scores: (n,) float64 out-of-fold scores of the held-out normals, in the order of ``indices``.
+    reconstruction_errors: (n,) the case study's a(x) of the same images. latents: (n, 128) float32.
+    """
+
+    indices: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+    reconstruction_errors: npt.NDArray[np.float64]
+    latents: npt.NDArray[np.float32]
+
+
+class _Moments:
+    """Running sums of (B, 1, 256, 256) maps in float64: one fold's share of the statistics."""
+
+    def __init__(self, device: torch.device) -> None:
+        shape = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
+        self.count = 0
+        self.total = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.squares = torch.zeros(shape, dtype=torch.float64, device=device)
+
+    def add(self, maps: Tensor) -> None:
+        wide = maps.double()
+        self.count += len(maps)
+        self.total += wide.sum(dim=0, keepdim=True)
+        self.squares += wide.square().sum(dim=0, keepdim=True)
+
+    def without(self, other: _Moments) -> _Moments:
+        """The statistics of everything but ``other``, which is a part of this."""
+        rest = _Moments(self.total.device)
+        rest.count = self.count - other.count
+        rest.total, rest.squares = self.total - other.total, self.squares - other.squares
+        return rest
+
+    def statistics(self, options: CalibrationOptions) -> tuple[Tensor, Tensor]:
+        """Mean and deviation per position; the variance is shrunk to the pooled one and floored."""
+        mean = self.total / self.count
+        spread = (self.squares - self.count * mean.square()).clamp(min=0)
+        pooled = spread.mean() / max(1, self.count - 1)
+        weight = max(1.0, self.count - 1 + options.prior_images)
+        variance = (spread + options.prior_images * pooled) / weight
+        floor = options.variance_floor * pooled + torch.finfo(torch.float32).tiny
+        return mean.float(), variance.clamp(min=floor).sqrt().float()
+
+
+@torch.inference_mode()
+def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -> Calibration:
+    """Learn the error statistics and the score's scale into ``detector.error_map``, in place.
+
+    Raises DataError with fewer than four held-out normals: a deviation cannot be learned from less.
+    """
+    if len(held_out) < 4:
+        raise DataError("too few held-out normals to calibrate", expected="4 or more", found=str(len(held_out)))
+    indices = np.unique(
+        np.linspace(0, len(held_out) - 1, min(options.max_images, len(held_out))).round().astype(np.int64)
+    )
+    error_map, device = detector.error_map, detector.error_map.error_mean.device
+    folds = [_Moments(device) for _ in range(min(options.num_folds, len(indices)))]
+    errors, latents = [], []
+    for fold, image, reconstruction, latent in _reconstructed(detector, held_out, indices, len(folds)):
+        folds[fold].add(error_map.smoothed_error(image, reconstruction))
+        errors.append(error_map(image, reconstruction).reconstruction_error.double().cpu())
+        latents.append(latent.cpu())
+    everyone = _Moments(device)
+    for moments in folds:
+        everyone.count += moments.count
+        everyone.total, everyone.squares = everyone.total + moments.total, everyone.squares + moments.squares
+
+    # Second pass: the peak of every image under the statistics of the folds that do not hold it.
+    peaks = []
+    for fold, image, reconstruction, _ in _reconstructed(detector, held_out, indices, len(folds)):
+        mean, deviation = everyone.without(folds[fold]).statistics(options)
+        heatmap = (error_map.smoothed_error(image, reconstruction) - mean) / deviation
+        peaks.append(error_map.peak(heatmap).double().cpu())
+    peak = torch.cat(peaks)
+    location, scale = peak.mean(), peak.std().clamp(min=1e-6)
+
+    mean, deviation = everyone.statistics(options)
+    error_map.error_mean.copy_(mean)
+    error_map.error_deviation.copy_(deviation)
+    error_map.score_location.copy_(location)
+    error_map.score_scale.copy_(scale)
+    order = np.argsort(_fold_order(len(indices), len(folds)), kind="stable")
+    return Calibration(
+        indices=indices,
+        scores=((peak - location) / scale).numpy()[order],
+        reconstruction_errors=torch.cat(errors).numpy()[order],
+        latents=torch.cat(latents).numpy()[order],
+    )
+
+
+def _fold_order(num_images: int, num_folds: int) -> npt.NDArray[np.int64]:
+    """Positions in the order they are visited: fold by fold, image i in fold i modulo num_folds."""
+    return np.concatenate([np.arange(fold, num_images, num_folds) for fold in range(num_folds)])
+
+
+def _reconstructed(
+    detector: Detector, images: Feed, indices: npt.NDArray[np.int64], num_folds: int
+) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+    """(fold, image, reconstruction, latent) batch by batch; a batch never mixes folds."""
+    for fold in range(num_folds):
+        members = indices[fold::num_folds]
+        for start in range(0, len(members), _BATCH):
+            image = images.take(members[start : start + _BATCH])
+            reconstruction, latent = detector.network(image)
+            yield fold, image, reconstruction, latent
+
+
+@torch.inference_mode()
+def measure_repeatability(
+    detector: Detector, held_out: Feed, variation: AugmentationOptions, seed: int, max_images: int = 200
+) -> float:
+    """Standard deviation of the score when the same place is imaged again.
+
+    Each of up to ``max_images`` held-out normals is varied once as a stage and a camera would; the difference
+    between the two scores has twice the variance of one of them.
+    """
+    indices = np.unique(np.linspace(0, len(held_out) - 1, min(max_images, len(held_out))).round().astype(np.int64))
+    rng = np.random.default_rng(seed)
+    differences = []
+    for start in range(0, len(indices), _BATCH):
+        image = held_out.take(indices[start : start + _BATCH])
+        again = augment_batch(image, variation, rng)
+        differences.append((_score(detector, again) - _score(detector, image)).double().cpu())
+    return float(torch.cat(differences).square().mean().sqrt() / 2**0.5)
+
+
+def _score(detector: Detector, image: Tensor) -> Tensor:
+    reconstruction, _ = detector.network(image)
+    summary: ErrorSummary = detector.error_map(image, reconstruction)
+    return summary.score

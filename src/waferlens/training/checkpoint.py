@@ -1,0 +1,67 @@
+"""A training run on disk, so that a killed run goes on where it stood. Knows nothing of the loop's order.
+
+One file, replaced in one rename: it holds either the old state or the new one, never half of each. It is read
+with ``weights_only``: tensors and plain numbers, no code.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from waferlens.errors import TrainingError
+
+FILE_NAME = "checkpoint.pt"
+
+
+@dataclass(kw_only=True)
+class TrainingState:
+    """Where a run stands. ``step`` counts within ``epoch``; ``sums`` are the running totals of this epoch.
+
+    history: one entry per finished epoch. best_*: the epoch with the lowest validation loss so far.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = -1
+    best_loss: float = float("inf")
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+def save_checkpoint(
+    folder: Path, state: TrainingState, weights: dict[str, Any], optimiser: dict[str, Any], run: str
+) -> None:
+    """Write the whole state; ``run`` names what is being trained and must match on resume."""
+    content = {"run": run, "state": asdict(state), "weights": weights, "optimiser": optimiser}
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / (FILE_NAME + ".tmp")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / FILE_NAME)
+
+
+def load_checkpoint(folder: Path, run: str) -> tuple[TrainingState, dict[str, Any], dict[str, Any]] | None:
+    """State, weights and optimiser state, or None when there is nothing to resume.
+
+    Raises TrainingError when the checkpoint belongs to another run: other data, recipe or seed.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if content["run"] != run:
+        raise TrainingError(
+            f"{path} belongs to another run; remove it or choose another --out",
+            expected=f"data, recipe and seed {run[:12]}",
+            found=content["run"][:12],
+        )
+    return TrainingState(**content["state"]), content["weights"], content["optimiser"]

@@ -1,0 +1,126 @@
+"""A data set of normals becomes a calibrated detector: split, train, calibrate, learn thresholds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from waferlens.decision.thresholds import Scores, ThresholdOptions, Thresholds, learn_thresholds
+from waferlens.images.augment import AugmentationOptions
+from waferlens.images.cache import PackedImages
+from waferlens.images.splits import Split
+from waferlens.models.detector import Detector, DetectorOptions, build_detector
+from waferlens.models.pixel_vae import PixelVAE
+from waferlens.records import FloatArray
+from waferlens.training.calibrate import Calibration, CalibrationOptions, calibrate, measure_repeatability
+from waferlens.training.feed import Feed
+from waferlens.training.loop import Watcher, train
+from waferlens.training.options import TrainingOptions
+from waferlens.training.schedule import Indices, seed_for
+
+# How a stage and a camera vary from one image of a place to the next; what ``confidence`` is measured with.
+REIMAGING = AugmentationOptions(rotation_degrees=0.25, shift_pixels=1.0, noise_sigma=0.01, gain=0.02, offset=0.01)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """The parts of a recipe that training reads."""
+
+    detector: DetectorOptions
+    training: TrainingOptions
+    augmentation: AugmentationOptions
+    calibration: CalibrationOptions
+    thresholds: ThresholdOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A detector with everything learned, and where it was learned from."""
+
+    detector: Detector
+    calibration: Calibration
+    thresholds: Thresholds
+    history: list[dict[str, float]]
+    held_out_names: tuple[str, ...]
+
+
+def fit(
+    fabric: Fabric,
+    images: PackedImages,
+    split: Split,
+    options: FitOptions,
+    *,
+    roi: FloatArray | None,
+    seed: int,
+    folder: Path,
+    watch: Watcher,
+    say: Callable[[str], None],
+) -> Fitted:
+    """Train on the split's training part, calibrate on its validation part.
+
+    roi: (256, 256), 1 inside the region of interest. folder: where checkpoints live.
+    """
+    torch.manual_seed(seed_for(seed, "weights"))
+    detector = build_detector(options.detector)
+    if roi is not None:
+        detector.error_map.roi.copy_(torch.from_numpy(roi))
+    training, validation = (
+        Feed(images, rows_of(images, {image.name for image in part}), detector.normalise, fabric.device)
+        for part in (split.train, split.validation)
+    )
+    network = detector.network
+    assert isinstance(network, PixelVAE)
+    history = train(
+        fabric,
+        network,
+        training,
+        validation,
+        options.training,
+        options.augmentation,
+        seed=seed,
+        folder=folder,
+        run=run_name(split, options, seed),
+        watch=watch,
+    )
+    say("calibrating on held-out normals")
+    detector.to(fabric.device).eval()
+    calibration = calibrate(detector, validation, options.calibration)
+    repeatability = measure_repeatability(detector, validation, REIMAGING, seed_for(seed, "repeatability"))
+    thresholds = learn_thresholds(
+        _decided_score(calibration, options.thresholds), repeatability, options.thresholds
+    )
+    return Fitted(
+        detector=detector.cpu(),
+        calibration=calibration,
+        thresholds=thresholds,
+        history=history,
+        held_out_names=tuple(validation.names[index] for index in calibration.indices),
+    )
+
+
+def run_name(split: Split, options: FitOptions, seed: int) -> str:
+    """A hash of what is trained, on what, with which seed; a checkpoint of another run is refused."""
+    told = {
+        "split": split.fingerprint,
+        "detector": options.detector.model_dump(mode="json"),
+        "training": options.training.model_dump(mode="json"),
+        "augmentation": options.augmentation.model_dump(mode="json"),
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def rows_of(images: PackedImages, names: set[str]) -> Indices:
+    """Where the images of these names stand in the pack, in its order."""
+    return np.asarray([row for row, name in enumerate(images.names) if name in names], dtype=np.int64)
+
+
+def _decided_score(calibration: Calibration, options: ThresholdOptions) -> Scores:
+    return calibration.scores if options.score_name == "score" else calibration.reconstruction_errors

@@ -1,0 +1,1 @@
+"""Plain assembly: the chapters put together for one job each. No rule lives here."""

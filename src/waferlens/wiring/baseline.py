@@ -1,0 +1,90 @@
+"""Fits and scores the baselines on the splits and with the calibration that a detector gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from waferlens.baselines.pca import FittedPca, LinearReconstructor, PcaOptions, fit_pca
+from waferlens.baselines.texture import TextureOptions, fit_texture
+from waferlens.evaluation.scored import ScoredImages
+from waferlens.evaluation.summary import metrics_for
+from waferlens.models.detector import Detector, DetectorOptions
+from waferlens.models.error_map import ErrorMap
+from waferlens.models.normalise import Normalise
+from waferlens.training.calibrate import CalibrationOptions, calibrate
+from waferlens.training.feed import Feed
+from waferlens.wiring.scoring import Count, TestSet, detector_infer, score_test_set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baselines:
+    """Every baseline's scores and metrics by name, and what the reader must know about them."""
+
+    scored: dict[str, ScoredImages]
+    metrics: dict[str, dict[str, Any]]
+    notes: tuple[str, ...]
+
+
+def run_baselines(
+    training: Feed,
+    held_out: Feed,
+    test: TestSet,
+    detector_options: DetectorOptions,
+    calibration: CalibrationOptions,
+    *,
+    roi: Tensor,
+    say: Callable[[str], None],
+    count: Count,
+) -> Baselines:
+    """PCA for every k, then texture features with a one-class SVM."""
+    say("fitting PCA")
+    pca = fit_pca(training, PcaOptions())
+    scored: dict[str, ScoredImages] = {}
+    metrics: dict[str, dict[str, Any]] = {}
+    for k, reconstructor in pca.reconstructors.items():
+        name = f"pca-k{k}"
+        detector = _as_detector(reconstructor, detector_options, roi)
+        calibrate(detector, held_out, calibration)
+        result = score_test_set(name, detector_infer(detector), test, detector.num_parameters, count)
+        metrics[name] = metrics_for(result)
+        # Maps of many baselines would not fit in memory together; metrics are all that is needed of them.
+        scored[name] = replace(result, heatmaps=None, error_maps=None, reconstructions=None)
+    say("fitting Gabor and LBP features with a one-class SVM")
+    name = "texture-svm"
+    texture = fit_texture(training, held_out, TextureOptions())
+    parts = np.array_split(test.images, max(1, len(test.images) // 64))
+    scored[name] = ScoredImages(
+        method=name,
+        names=tuple(ref.name for ref in test.refs),
+        defective=test.defective,
+        defect_types=test.defect_types,
+        masks=test.masks,
+        has_mask=test.has_mask,
+        images=test.images,
+        num_parameters=0,
+        scores=np.concatenate([texture.scores(part) for part in parts]),
+    )
+    metrics[name] = metrics_for(scored[name])
+    return Baselines(scored=scored, metrics=metrics, notes=tuple(_notes(pca, len(training), len(held_out))))
+
+
+def _as_detector(reconstructor: LinearReconstructor, options: DetectorOptions, roi: Tensor) -> Detector:
+    detector = Detector(Normalise(options.normalise), reconstructor, ErrorMap(options.error_map))
+    detector.error_map.roi.copy_(roi)
+    return detector.eval()
+
+
+def _notes(pca: FittedPca, num_training: int, num_held_out: int) -> Iterator[str]:
+    yield (
+        f"Baselines learn from the same {num_training:,} training images, and are calibrated and scored like the "
+        f"detector on the same {num_held_out:,} held-out normals."
+    )
+    for asked, used in pca.cut.items():
+        yield f"PCA with k = {asked} was cut to k = {used}: {num_training} images span no more components."
+    shares = ", ".join(f"k = {k}: {share:.1%}" for k, share in pca.explained.items())
+    yield f"Share of the training variance that PCA explains: {shares}."
