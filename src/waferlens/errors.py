@@ -48,9 +48,7 @@ class WaferlensError(Exception):
         return _rebuild, (type(self), self.what, self.expected, self.found)
 
 
-def _rebuild(
-    kind: type[WaferlensError], what: str, expected: str | None, found: str | None
-) -> WaferlensError:
+def _rebuild(kind: type[WaferlensError], what: str, expected: str | None, found: str | None) -> WaferlensError:
     return kind(what, expected=expected, found=found)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -20,14 +21,13 @@ from waferlens.records import IMAGE_SIZE
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import Indices
 
-_EXACT_UP_TO = 1_000
-_IN_MEMORY_UP_TO = 4_000
-
 
 class PcaOptions(BaseModel, frozen=True, extra="forbid"):
     """How many components are tried, and how much is held at once."""
 
-    num_components: tuple[int, ...] = (10, 50, 100, 200)
+    num_components: tuple[Annotated[int, Field(ge=1)], ...] = Field((10, 50, 100, 200), min_length=1)
+    exact_up_to: int = Field(1_000, ge=0, description="images of an exact fit; more are fitted randomised")
+    in_memory_up_to: int = Field(4_000, ge=0, description="images held at once; more are fitted incrementally")
     batch_size: int = Field(512, ge=16, description="images held at once when the set does not fit in memory")
 
 
@@ -68,15 +68,15 @@ class FittedPca:
 def fit_pca(training: Feed, options: PcaOptions) -> FittedPca:
     """Fit once with the largest k; smaller k are its first components.
 
-    Exact up to 1,000 images, randomised (Halko, Martinsson & Tropp 2011) up to 4,000 in memory, incremental
-    (Ross et al. 2008) beyond: memory then depends on ``batch_size`` and not on the number of images.
+    Exact up to ``exact_up_to`` images, randomised (Halko, Martinsson & Tropp 2011) up to ``in_memory_up_to``,
+    incremental (Ross et al. 2008) beyond: memory then depends on ``batch_size`` and not on the number of images.
     Raises DataError with fewer than three training images.
     """
     if len(training) < 3:
         raise DataError("too few images for PCA", expected="3 or more", found=str(len(training)))
     largest = len(training) - 1
     used = sorted({min(k, largest) for k in options.num_components})
-    model = _fitted(training, used[-1], options.batch_size)
+    model = _fitted(training, used[-1], options)
     mean = torch.from_numpy(np.ascontiguousarray(model.mean_, dtype=np.float32))
     components = torch.from_numpy(np.ascontiguousarray(model.components_, dtype=np.float32))
     return FittedPca(
@@ -87,12 +87,12 @@ def fit_pca(training: Feed, options: PcaOptions) -> FittedPca:
     )
 
 
-def _fitted(training: Feed, k: int, batch_size: int) -> PCA | IncrementalPCA:
-    if len(training) <= _IN_MEMORY_UP_TO:
-        solver = "full" if len(training) <= _EXACT_UP_TO else "randomized"
+def _fitted(training: Feed, k: int, options: PcaOptions) -> PCA | IncrementalPCA:
+    if len(training) <= options.in_memory_up_to:
+        solver = "full" if len(training) <= options.exact_up_to else "randomized"
         return PCA(k, svd_solver=solver, random_state=0).fit(_flat(training, np.arange(len(training))))
     model = IncrementalPCA(k)
-    for part in _parts(len(training), max(batch_size, k)):
+    for part in _parts(len(training), max(options.batch_size, k)):
         model.partial_fit(_flat(training, part))
     return model
 

@@ -36,8 +36,8 @@ trained on normal images alone. {config.recipe.get("description", "")}
 
 ## Decides
 
-On `{thresholds.score_name}`: PASS below {thresholds.review:.4g}, REJECT from {thresholds.reject:.4g}, REVIEW between.
-Policy `{thresholds.policy}`: {_policy(thresholds)}
+On `{thresholds.score_name}`: PASS below {thresholds.review:.4g}, REJECT from {thresholds.reject:.4g}, REVIEW
+between. Policy `{thresholds.policy}`: {_policy(thresholds)}
 
 Confidence is the probability that the same place, imaged again, gets the same decision (deviation of the score on
 re-imaging: {thresholds.repeatability:.3g}).

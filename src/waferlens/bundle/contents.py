@@ -123,7 +123,8 @@ def model_input(pixels: Pixels, config: BundleConfig) -> npt.NDArray[np.uint8] |
     nothing it could use. A bundle learned from 16-bit images sees both as [0, 1].
     """
     if config.input_type == "uint8":
-        exact = pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        return exact[:, None]
+        if pixels.dtype == np.uint16:
+            pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return pixels.astype(np.uint8, copy=False)[:, None]
     full_scale = 255.0 if pixels.dtype == np.uint8 else 65535.0
     return (pixels.astype(np.float32) / np.float32(full_scale))[:, None]

@@ -6,10 +6,11 @@ TorchScript is deprecated in PyTorch but asked for by existing servers; it is ke
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -42,10 +43,13 @@ def export_torchscript(bundle: Path, detector: Detector, config: BundleConfig) -
     """Trace, freeze (folds batch normalisation) and save; loads without this package."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        traced = torch.jit.freeze(torch.jit.trace(detector.eval(), example_pixels(config), check_trace=False))
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            detector.eval(), example_pixels(config), check_trace=False
+        )
+        frozen = torch.jit.freeze(traced)
         path = _prepared(bundle / TORCHSCRIPT)
-        torch.jit.save(traced, str(path))
+        torch.jit.save(frozen, str(path))
     return path
 
 
@@ -135,12 +139,12 @@ def _prepared(path: Path) -> Path:
 
 @contextmanager
 def _quiet(*loggers: str) -> Iterator[None]:
-    """Keep exporters' notices off the terminal; their errors still raise."""
+    """Keep exporters' notices and bars off the terminal (and out of ``--json``); their errors still raise."""
     before = {name: logging.getLogger(name).level for name in loggers}
     for name in loggers:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

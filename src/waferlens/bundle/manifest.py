@@ -84,8 +84,8 @@ def sha256_of(path: Path) -> str:
 
 
 def _files(bundle: Path) -> Iterable[Path]:
-    skipped = {FILE_NAME, FILE_NAME + ".tmp"}
-    return (path for path in sorted(bundle.rglob("*")) if path.is_file() and path.name not in skipped)
+    skipped = {bundle / FILE_NAME, bundle / (FILE_NAME + ".tmp")}
+    return (path for path in sorted(bundle.rglob("*")) if path.is_file() and path not in skipped)
 
 
 def _versions(names: Iterable[str]) -> Iterable[tuple[str, str]]:

@@ -9,8 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
-from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 
@@ -76,12 +84,20 @@ class Bars:
         if self._training is None:
             self._close_counting()
             self._training = self._progress.add_task("training", total=step.epochs * step.steps_an_epoch, note="")
+        if not self._progress.console.is_terminal and step.step == step.steps_an_epoch:
+            self._log_epoch(step)
         note = (
             f"epoch {step.epoch + 1}/{step.epochs}  reconstruction {step.reconstruction:,.0f}  KL {step.kl:,.0f}  "
             f"held out {step.validation:,.0f}"
         )
         done = step.epoch * step.steps_an_epoch + step.step
         self._progress.update(self._training, completed=done, note=note)
+
+    def _log_epoch(self, step: Any) -> None:
+        """A line for each tenth of the epochs, for logs: a bar is of no use there."""
+        if (step.epoch + 1) % max(1, step.epochs // 10) == 0:
+            losses = f"reconstruction {step.reconstruction:,.1f}  KL {step.kl:,.1f}"
+            self._progress.console.print(f"  epoch {step.epoch + 1}/{step.epochs}  {losses}")
 
     def _close_counting(self) -> None:
         if self._counting is not None:

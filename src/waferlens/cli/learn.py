@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from waferlens.cli import arguments, console
+from waferlens.cli import arguments, console, tables
 from waferlens.cli.arguments import DataFolder, RecipeFile, Seed
 
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder of the bundle.", show_default=False)]
@@ -47,5 +47,5 @@ def demo(
     with console.progress_bars() as bars:
         told = Told(say=bars.say, count=bars.count, watch=bars.watch)
         result = run_demo(out, seed=seed, told=told)
-    console.print_inspections(result.inspections)
-    console.print_facts("The demo in figures", result.facts)
+    tables.print_inspections(result.inspections)
+    tables.print_facts("The demo in figures", result.facts)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from waferlens.cli import arguments, console
+from waferlens.cli import arguments, console, tables
 from waferlens.cli.arguments import AsJson, BundleFolder, DataFolder, RecipeFile, Seed
 
 ReportFolder = Annotated[Path, typer.Option("--out", help="Folder for report and figures.", show_default=False)]
@@ -40,7 +40,7 @@ def baseline(
     if as_json:
         console.print_json(metrics)
     else:
-        console.print_metrics(metrics)
+        tables.print_metrics(metrics)
 
 
 def evaluate(
@@ -67,4 +67,4 @@ def evaluate(
     if as_json:
         console.print_json(metrics)
     else:
-        console.print_metrics({metrics["bundle"]: metrics, **metrics["baselines"]})
+        tables.print_metrics({metrics["bundle"]: metrics, **metrics["baselines"]})

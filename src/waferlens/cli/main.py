@@ -16,8 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     help=(
-        "Learn what a normal wafer surface looks like, show where an image departs from it, decide PASS, REVIEW or "
-        "REJECT.\n\n"
+        "Learn what a normal wafer surface looks like, show where an image departs from it, decide PASS, REVIEW "
+        "or REJECT.\n\n"
         "A new product needs a folder of normal images and one command: `waferlens train FOLDER --out BUNDLE`. "
         "Nothing leaves this machine."
     ),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from waferlens.cli import console
+from waferlens.cli import console, tables
 from waferlens.cli.arguments import AsJson, BundleFolder
 
 
@@ -39,7 +39,7 @@ def inspect(
         else:
             shown.append(result)
     if not as_json:
-        console.print_inspections(shown)
+        tables.print_inspections(shown)
     if failed:
         raise typer.Exit(1)
 
@@ -59,12 +59,14 @@ def export(
     if as_json:
         console.print_json(parity)
     else:
-        console.print_parity(parity)
+        tables.print_parity(parity)
 
 
 def bench(
     bundle: BundleFolder,
-    batch: Annotated[list[int] | None, typer.Option(min=1, help="Batch size; may be repeated. [1 8 32 64]")] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option(min=1, help="Batch size; may be repeated. [1 8 32 64]")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Of every engine.")] = 1,
     images: Annotated[int, typer.Option(min=1, help="Timed at every batch size, in 12 calls or more.")] = 100,
     throughput: Annotated[
@@ -89,8 +91,6 @@ def bench(
     if as_json:
         console.print_json([row.as_dict() for row in rows])
         return
-    console.print_bench([row.as_dict() for row in rows])
+    tables.print_bench([row.as_dict() for row in rows])
     if throughput is not None:
-        console.print_best_batch(throughput, None if best is None else best.as_dict())
-
-
+        tables.print_best_batch(throughput, None if best is None else best.as_dict())

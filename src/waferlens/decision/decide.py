@@ -16,9 +16,9 @@ from waferlens.records import Decision, DecisionKind
 
 
 def decide(score: float, thresholds: Thresholds) -> Decision:
-    """The decision on one score. A score that is not a number is REVIEW with the reason, never PASS."""
-    if math.isnan(score):
-        return Decision(kind=DecisionKind.REVIEW, confidence=0.0, reason="the score is not a number")
+    """The decision on one score. A score that is not finite is REVIEW with the reason, never PASS."""
+    if not math.isfinite(score):
+        return Decision(kind=DecisionKind.REVIEW, confidence=0.0, reason=f"the score is not finite: {score}")
     if score < thresholds.review:
         kind, lower, upper = DecisionKind.PASS, -math.inf, thresholds.review
     elif score < thresholds.reject:

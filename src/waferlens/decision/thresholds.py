@@ -37,8 +37,12 @@ class ThresholdOptions(BaseModel, frozen=True, extra="forbid"):
         0.25, gt=0, lt=1, description="share of the largest scores that the tail is fitted to"
     )
     score_name: ScoreName = Field("score", description="which output decisions use; 'fixed' only")
-    review_threshold: float | None = Field(None, description="first REVIEW score; 'fixed' only")
-    reject_threshold: float | None = Field(None, description="first REJECT score; 'fixed' only")
+    review_threshold: float | None = Field(
+        None, allow_inf_nan=False, description="first REVIEW score; 'fixed' only"
+    )
+    reject_threshold: float | None = Field(
+        None, allow_inf_nan=False, description="first REJECT score; 'fixed' only"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -79,16 +83,17 @@ class Thresholds:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
-        """From thresholds.json. Raises BundleError on unknown or missing entries, or unordered thresholds."""
+        """From thresholds.json. Raises BundleError on unknown, missing or unordered entries."""
         try:
             thresholds = cls(**content)
+            in_order = thresholds.review <= thresholds.reject and thresholds.repeatability >= 0
         except TypeError as error:
             raise BundleError("thresholds.json does not fit this version", found=str(error)) from error
-        if not thresholds.review <= thresholds.reject:
+        if not in_order:
             raise BundleError(
                 "thresholds.json is out of order",
-                expected="review <= reject",
-                found=f"{thresholds.review}, {thresholds.reject}",
+                expected="review <= reject, repeatability >= 0",
+                found=f"{thresholds.review}, {thresholds.reject}, {thresholds.repeatability}",
             )
         return thresholds
 

@@ -19,9 +19,9 @@ import torch
 
 from waferlens.bundle.contents import load_samples, read_json
 from waferlens.bundle.model import load_detector
-from waferlens.engines.gate import FILE_NAME as PARITY_FILE
 from waferlens.engines.interface import Engine
 from waferlens.engines.operations import count_operations, measure_rate
+from waferlens.engines.parity import PARITY_FILE
 from waferlens.engines.runtimes import ENGINES, export_path, open_engine
 from waferlens.records import Pixels
 
@@ -132,7 +132,8 @@ def _take_turns(
 
 
 def _batch_of(pixels: Pixels, batch: int) -> Pixels:
-    return np.ascontiguousarray(pixels[np.arange(batch) % len(pixels)])
+    repeated: Pixels = pixels[np.arange(batch) % len(pixels)]
+    return repeated
 
 
 def _parity_of(engine: str, bundle: Path) -> dict[str, Any]:
@@ -162,4 +163,15 @@ def _peak_here(engine: str, bundle: Path, batch: int, threads: int) -> float:
     pixels = _batch_of(load_samples(bundle).held_out, batch)
     for _ in range(2):
         running.infer(pixels)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return _peak_resident_kilobytes() / 1e3
+
+
+def _peak_resident_kilobytes() -> float:
+    """Of this process alone. Linux's ``ru_maxrss`` survives exec: it would count the memory of the parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = (line.split() for line in status.read_text(encoding="ascii", errors="replace").splitlines())
+        kibibytes = next(float(words[1]) for words in lines if words[0] == "VmHWM:")
+    else:
+        kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes * 1.024

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from waferlens.bundle.contents import load_config, load_reference, load_samples, load_thresholds, read_json
+from waferlens.bundle.contents import load_config, load_reference, load_samples, load_thresholds
 from waferlens.bundle.export import export_onnx, export_openvino, export_openvino_int8, export_torchscript
 from waferlens.bundle.model import load_detector
-from waferlens.engines.parity import compare, gate_images, infer_each
+from waferlens.engines.parity import PARITY_FILE, compare, gate_images, infer_each
 from waferlens.engines.runtimes import ENGINES, open_engine
 from waferlens.errors import ParityError
 
-FILE_NAME = "parity.json"
 _PREFERENCE = ("openvino-int8", "openvino", "onnxruntime", "torchscript")
 """Fastest first, as measured by ``waferlens bench``; the first that passed the gate is the default."""
 
@@ -61,10 +60,5 @@ def run_gate(bundle: Path) -> dict[str, Any]:
         "unit": "standard deviations of the held-out normals' scores",
         "engines": [result.as_dict() for result in results],
     }
-    (bundle / FILE_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (bundle / PARITY_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return content
-
-
-def default_engine(bundle: Path) -> str:
-    """The engine that the gate chose. Raises BundleError when the bundle was never exported."""
-    return str(read_json(bundle / FILE_NAME)["default_engine"])

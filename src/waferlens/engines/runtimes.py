@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from waferlens.bundle.contents import (
     model_input,
 )
 from waferlens.engines.interface import Engine, Outputs
-from waferlens.errors import EngineError
+from waferlens.errors import EngineError, WaferlensError
 from waferlens.records import IMAGE_SIZE, Pixels
 
 ENGINES = ("pytorch", "torchscript", "onnxruntime", "openvino", "openvino-int8")
@@ -42,21 +44,17 @@ def export_path(engine: str) -> str:
 def open_engine(name: str, bundle: Path, *, threads: int = 1, device: str = "cpu") -> Engine:
     """Build the engine ``name`` for ``bundle``. Does not verify the bundle's hashes: loading it did.
 
-    Raises EngineError for an unknown name, a missing export or a runtime that is not installed.
+    Raises EngineError for an unknown name, a missing or unreadable export, or a runtime that is not installed.
     """
     if name not in ENGINES:
         raise EngineError("unknown engine", expected=", ".join(ENGINES), found=name)
     config = load_config(bundle)
-    try:
+    with _failing_as_engine_error(name, "does not open its export"):
         if name in ("pytorch", "torchscript"):
             return TorchEngine(name, bundle, config, threads, device)
         if name == "onnxruntime":
             return OnnxEngine(bundle, config, threads)
         return OpenVinoEngine(name, bundle, config, threads)
-    except ImportError as error:
-        raise EngineError(
-            f"engine {name} is not installed", expected="the 'train' or 'serve' extra", found=str(error)
-        ) from error
 
 
 class TorchEngine:
@@ -83,7 +81,7 @@ class TorchEngine:
     def infer(self, pixels: Pixels) -> Outputs:
         """See ``Engine.infer``."""
         batch = self._torch.from_numpy(_checked(pixels, self._config)).to(self._device)
-        with self._torch.inference_mode():
+        with _failing_as_engine_error(self.name, "failed"), self._torch.inference_mode():
             return Outputs(*(output.cpu().numpy() for output in self._model(batch)))
 
 
@@ -106,7 +104,9 @@ class OnnxEngine:
 
     def infer(self, pixels: Pixels) -> Outputs:
         """See ``Engine.infer``."""
-        return Outputs(*self._session.run(list(Outputs._fields), {INPUT_NAME: _checked(pixels, self._config)}))
+        batch = _checked(pixels, self._config)
+        with _failing_as_engine_error(self.name, "failed"):
+            return Outputs(*self._session.run(list(Outputs._fields), {INPUT_NAME: batch}))
 
 
 class OpenVinoEngine:
@@ -131,19 +131,38 @@ class OpenVinoEngine:
     def infer(self, pixels: Pixels) -> Outputs:
         """See ``Engine.infer``. The arrays are the caller's own."""
         batch = _checked(pixels, self._config)
-        self._request.infer({0: batch}, share_inputs=True)
-        return Outputs(*(np.array(self._request.get_output_tensor(i).data) for i in range(len(Outputs._fields))))
+        with _failing_as_engine_error(self.name, "failed"):
+            self._request.infer({0: batch}, share_inputs=True)
+            outputs = (self._request.get_output_tensor(index).data for index in range(len(Outputs._fields)))
+            return Outputs(*(np.array(output) for output in outputs))
+
+
+@contextmanager
+def _failing_as_engine_error(engine: str, what: str) -> Iterator[None]:
+    """Whatever a runtime raises becomes an EngineError of one line; errors of this package pass."""
+    try:
+        yield
+    except WaferlensError:
+        raise
+    except ImportError as error:
+        raise EngineError(
+            f"engine {engine} is not installed", expected="the 'train' or 'serve' extra", found=str(error)
+        ) from error
+    except Exception as error:  # runtimes raise classes of their own, mostly RuntimeError
+        found = " ".join(str(error).split())[:200] or type(error).__name__
+        raise EngineError(f"engine {engine} {what}", found=found) from error
 
 
 def _checked(pixels: Pixels, config: BundleConfig) -> Any:
     if (
         pixels.ndim != 3
+        or len(pixels) == 0
         or pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE)
         or pixels.dtype not in (np.uint8, np.uint16)
     ):
         raise EngineError(
             "an engine cannot take this array",
-            expected=f"(B, {IMAGE_SIZE}, {IMAGE_SIZE}) uint8 or uint16",
+            expected=f"(B >= 1, {IMAGE_SIZE}, {IMAGE_SIZE}) uint8 or uint16",
             found=f"{pixels.shape} {pixels.dtype}",
         )
     return model_input(pixels, config)

@@ -1,1 +1,1 @@
-""""""
+"""How good a detector is: metrics with intervals, errors and their causes, exploration, one report."""

@@ -32,8 +32,8 @@ NUM_GREY_BINS = 128
 def training_figure(history: Sequence[Mapping[str, float]], *, caption: str = "") -> Picture:
     """Reconstruction, KL and total loss in one figure.
 
-    The KL term has a panel of its own: it is a hundred times smaller and would be a flat line. Losses in
-    nats an image. Raises DataError when an epoch lacks one of HISTORY_KEYS.
+    The KL term has a panel of its own: it is a hundred times smaller once settled and would be a flat line.
+    Losses in nats an image. Raises DataError when an epoch lacks one of HISTORY_KEYS.
     """
     for row in history:
         missing = [key for key in HISTORY_KEYS if key not in row]
@@ -55,8 +55,14 @@ def training_figure(history: Sequence[Mapping[str, float]], *, caption: str = ""
         weight.set_ylabel("weight β (dotted)", fontsize=9, color=MUTED)
         weight.tick_params(colors=MUTED, labelsize=8)
         weight.spines[:].set_visible(False)
+    # While beta is near 0 nothing holds the latent: the first epochs' KL, and with it the total, may be a
+    # thousand times the later ones. The losses are cut to where they settle, the KL is on a log axis.
+    settled = _column(history, "reconstruction")
+    low, high = min(settled), max(settled)
+    losses.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low) + 1e-9)
+    kl.set_yscale("log")
     label(losses, title="Total and reconstruction loss", x="epoch", y="nats an image")
-    label(kl, title="KL term", x="epoch", y="nats an image")
+    label(kl, title="KL term (log scale)", x="epoch", y="nats an image")
     legend(losses)
     return as_picture(figure, alt=f"Training losses over {len(history)} epochs", caption=caption)
 

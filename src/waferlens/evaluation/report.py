@@ -15,7 +15,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 
 from waferlens.evaluation import wording
 from waferlens.evaluation.answers import answers
-from waferlens.evaluation.exploration import explore
+from waferlens.evaluation.exploration import ExplorationData, explore
 from waferlens.evaluation.failures import ErrorAnalysis, FailureCase, analyse_errors, describe
 from waferlens.evaluation.figures import Picture
 from waferlens.evaluation.paired import PairedComparison, compare
@@ -28,7 +28,9 @@ from waferlens.evaluation.summary import FIVE_FIGURES, fpr_operating_point
 from waferlens.evaluation.tiles import case_strip, heat_scale
 from waferlens.evaluation.verdicts import best_provable_rate, estimate_of, sample_rows, target_rows
 
-TEMPLATE, STYLE_SHEET = "report.html.j2", "report.css"
+REPORT, EXPLORATION = "report.html.j2", "exploration.html.j2"
+TEMPLATES = (REPORT, EXPLORATION, "exploration_section.html.j2", "picture.html.j2")
+STYLE_SHEET = "report.css"
 FPR_NAME, REVIEW_NAME, REJECT_NAME = "FPR 5\N{NO-BREAK SPACE}%", "REVIEW", "REJECT"
 
 FIGURE_TITLES = dict(
@@ -43,9 +45,25 @@ def write_report(content: ReportContent, out: Path) -> None:
 
 def render_report(content: ReportContent) -> str:
     """The HTML of the report."""
+    return _rendered(REPORT, _view(content))
+
+
+def write_exploration(data: ExplorationData, title: str, out: Path, *, seed: int = 0) -> None:
+    """The exploration section of the report as a page of its own, before there is any model."""
+    exploration = explore(data, seed=seed)
+    view = {
+        "title": title,
+        "answers": answers(exploration),
+        "pictures": exploration_pictures(data, exploration),
+    }
+    out.write_text(_rendered(EXPLORATION, view), encoding="utf-8")
+
+
+def _rendered(template: str, view: dict[str, Any]) -> str:
     folder = files("waferlens.evaluation")
+    sources = {name: (folder / name).read_text(encoding="utf-8") for name in TEMPLATES}
     environment = Environment(
-        loader=DictLoader({TEMPLATE: (folder / TEMPLATE).read_text(encoding="utf-8")}),
+        loader=DictLoader(sources),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -59,7 +77,7 @@ def render_report(content: ReportContent) -> str:
         number=wording.number,
     )
     style_sheet = (folder / STYLE_SHEET).read_text(encoding="utf-8")
-    return environment.get_template(TEMPLATE).render(style_sheet=style_sheet, **_view(content))
+    return environment.get_template(template).render(style_sheet=style_sheet, **view)
 
 
 def _view(content: ReportContent) -> dict[str, Any]:

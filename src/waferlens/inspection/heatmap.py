@@ -63,9 +63,10 @@ def draw_inspection(pixels: Pixels, inspection: Inspection, scale: HeatScale) ->
     pixels: the canonical image (256, 256) that was inspected.
     """
     full_scale = np.iinfo(pixels.dtype).max
+    image = pixels / full_scale
     panels = (
-        grey_to_rgb(pixels / full_scale),
-        grey_to_rgb(inspection.inference.reconstruction),
+        grey_to_rgb(image),
+        grey_to_rgb(with_levels_of(inspection.inference.reconstruction, image)),
         heat_to_rgb(inspection.inference.heatmap, scale),
     )
     width = 3 * IMAGE_SIZE + 4 * _GAP + _BAR + _LABELS
@@ -92,6 +93,18 @@ def heat_to_rgb(heatmap: FloatArray, scale: HeatScale) -> npt.NDArray[np.uint8]:
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
+def with_levels_of(reconstruction: FloatArray, image: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """The reconstruction with the brightness and contrast of the image, so that the eye compares patterns.
+
+    The network answers with the normalised image; only the 1st and 99th percentile are matched.
+    """
+    low, high = np.quantile(reconstruction, (0.01, 0.99))
+    target_low, target_high = np.quantile(image, (0.01, 0.99))
+    scaled: npt.NDArray[np.floating] = (reconstruction - low) / max(high - low, 1e-6)
+    levelled: npt.NDArray[np.floating] = scaled * (target_high - target_low) + target_low
+    return levelled
+
+
 def grey_to_rgb(image: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     """(H, W) in [0, 1] to (H, W, 3)."""
     grey = (np.clip(image, 0.0, 1.0) * 255).round().astype(np.uint8)
@@ -103,8 +116,12 @@ def _draw_scale(sheet: Image.Image, scale: HeatScale, *, left: int) -> None:
     top = _GAP + 14
     sheet.paste(Image.fromarray(heat_to_rgb(ramp, scale)), (left, top))
     draw = ImageDraw.Draw(sheet)
-    marks = ((0.0, "0"), (scale.review, f"REVIEW {scale.review:.1f}"), (scale.reject, f"REJECT {scale.reject:.1f}"))
+    marks = (
+        (0.0, "0"),
+        (scale.review, f"REVIEW {scale.review:.1f}"),
+        (scale.reject, f"REJECT {scale.reject:.1f}"),
+    )
     for value, label in marks:
         y = top + round((1 - value / scale.top) * (IMAGE_SIZE - 1))
         draw.line([(left, y), (left + _BAR + 3, y)], fill=_INK)
-        draw.text((left + _BAR + 6, y - 6), label, fill=_INK)
+        draw.text((left + _BAR + 8, y - 6), label, fill=_INK)

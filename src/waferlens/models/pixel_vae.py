@@ -39,7 +39,7 @@ class PixelVAEOptions(BaseModel, frozen=True, extra="forbid"):
 
     kind: Literal["pixel-vae"] = "pixel-vae"
     channels: tuple[int, ...] = Field((32, 64, 128, 256), min_length=2, max_length=6)
-    bottleneck_channels: int | None = Field(64, ge=1, description="None: the literal heads")
+    bottleneck_channels: int = Field(64, ge=0, description="before the heads; 0: none, the literal text")
     decoder: Literal["transpose", "resize"] = "transpose"
     likelihood: LikelihoodName = "bernoulli"
     negative_slope: float = Field(0.2, ge=0, lt=1, description="of LeakyReLU")
@@ -130,8 +130,8 @@ def _upsampling(in_channels: int, out_channels: int, kind: str, *, bias: bool) -
     ]
 
 
-def _pointwise(in_channels: int | None, out_channels: int | None, slope: float) -> nn.Module:
-    if in_channels is None or out_channels is None:
+def _pointwise(in_channels: int, out_channels: int, slope: float) -> nn.Module:
+    if 0 in (in_channels, out_channels):
         return nn.Identity()
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 1, bias=False),

@@ -56,15 +56,18 @@ def load_recipe(path: Path | None) -> Recipe:
 
     Raises OptionsError naming the file, the entry, what it must be and what it is.
     """
-    name = str(path) if path is not None else "the default recipe"
+    if path is None:
+        return load_packaged_recipe("default")
     try:
-        text = path.read_text(encoding="utf-8") if path is not None else _default_text()
-        content = tomllib.loads(text)
-    except OSError as error:
-        raise OptionsError(f"{name} cannot be read", expected="a TOML file", found=error.strerror) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionsError(f"{name} is not TOML", found=str(error)) from error
-    return recipe_from(content, name)
+        return _parsed(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionsError(f"{path} cannot be read", expected="a TOML file", found=str(error)) from error
+
+
+def load_packaged_recipe(name: str) -> Recipe:
+    """A recipe that travels inside the package: ``default`` or ``demo``."""
+    text = (files("waferlens.settings") / f"{name}.toml").read_text(encoding="utf-8")
+    return _parsed(text, f"the packaged recipe {name}")
 
 
 def recipe_from(content: dict[str, Any], name: str) -> Recipe:
@@ -82,5 +85,19 @@ def recipe_from(content: dict[str, Any], name: str) -> Recipe:
         ) from error
 
 
-def _default_text() -> str:
-    return (files("waferlens.settings") / "default.toml").read_text(encoding="utf-8")
+def with_training(recipe: Recipe, *, devices: int | None, epochs: int | None) -> Recipe:
+    """The recipe with some training options given on the command line. Raises OptionsError."""
+    told = {name: value for name, value in (("devices", devices), ("epochs", epochs)) if value is not None}
+    if not told:
+        return recipe
+    content = recipe.model_dump()
+    content["training"] |= told
+    return recipe_from(content, "the command line")
+
+
+def _parsed(text: str, name: str) -> Recipe:
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise OptionsError(f"{name} is not TOML", found=str(error)) from error
+    return recipe_from(content, name)

@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
+from waferlens.decision.thresholds import ScoreName
 from waferlens.errors import DataError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.models.detector import Detector
@@ -150,9 +151,15 @@ def _reconstructed(
 
 @torch.inference_mode()
 def measure_repeatability(
-    detector: Detector, held_out: Feed, variation: AugmentationOptions, seed: int, max_images: int = 200
+    detector: Detector,
+    held_out: Feed,
+    variation: AugmentationOptions,
+    seed: int,
+    *,
+    score_name: ScoreName = "score",
+    max_images: int = 200,
 ) -> float:
-    """Standard deviation of the score when the same place is imaged again.
+    """Standard deviation of what decisions are made on, ``score_name``, when the same place is imaged again.
 
     Each of up to ``max_images`` held-out normals is varied once as a stage and a camera would; the difference
     between the two scores has twice the variance of one of them.
@@ -163,11 +170,12 @@ def measure_repeatability(
     for start in range(0, len(indices), _BATCH):
         image = held_out.take(indices[start : start + _BATCH])
         again = augment_batch(image, variation, rng)
-        differences.append((_score(detector, again) - _score(detector, image)).double().cpu())
+        first, second = (_score(detector, images, score_name).double().cpu() for images in (image, again))
+        differences.append(second - first)
     return float(torch.cat(differences).square().mean().sqrt() / 2**0.5)
 
 
-def _score(detector: Detector, image: Tensor) -> Tensor:
+def _score(detector: Detector, image: Tensor, score_name: ScoreName) -> Tensor:
     reconstruction, _ = detector.network(image)
     summary: ErrorSummary = detector.error_map(image, reconstruction)
-    return summary.score
+    return summary.score if score_name == "score" else summary.reconstruction_error

@@ -52,12 +52,12 @@ def save_checkpoint(
 def load_checkpoint(folder: Path, run: str) -> tuple[TrainingState, dict[str, Any], dict[str, Any]] | None:
     """State, weights and optimiser state, or None when there is nothing to resume.
 
-    Raises TrainingError when the checkpoint belongs to another run: other data, recipe or seed.
+    Raises TrainingError when the checkpoint is of another run (other data, recipe or seed) or cannot be read.
     """
     path = folder / FILE_NAME
     if not path.exists():
         return None
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = _read(path)
     if content["run"] != run:
         raise TrainingError(
             f"{path} belongs to another run; remove it or choose another --out",
@@ -65,3 +65,17 @@ def load_checkpoint(folder: Path, run: str) -> tuple[TrainingState, dict[str, An
             found=content["run"][:12],
         )
     return TrainingState(**content["state"]), content["weights"], content["optimiser"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # RuntimeError, EOFError, UnpicklingError ...: the reader raises anything
+        raise TrainingError(
+            f"{path} cannot be read; remove it to start again",
+            expected="a checkpoint of tensors and plain numbers",
+            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
+        ) from error
+    if not isinstance(content, dict) or set(content) != {"run", "state", "weights", "optimiser"}:
+        raise TrainingError(f"{path} is not a checkpoint of this version; remove it to start again")
+    return content

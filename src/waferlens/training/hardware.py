@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,8 @@ def start_fabric(options: TrainingOptions) -> Fabric:
     With more than one device the script is started again for each of them and they share every batch
     (distributed data parallel).
     """
+    # Its remarks on number formats go to the terminal unasked; the command tells what it does.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=options.devices,

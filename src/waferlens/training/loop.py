@@ -91,7 +91,7 @@ def train(
 
             reconstruction, kl = model(image, noise)
             loss = reconstruction + beta * kl
-            _refuse_non_finite(loss.item(), state)
+            _refuse_non_finite("training", loss.item(), state)
             optimiser.zero_grad(set_to_none=True)
             fabric.backward(loss)
             fabric.clip_gradients(model, optimiser, max_norm=options.gradient_clip)
@@ -105,6 +105,7 @@ def train(
                 _checkpoint(fabric, folder, state, network, optimiser, run)
 
         held_out = validation_loss(fabric, model, validation, options)
+        _refuse_non_finite("validation", held_out, state)
         _close_epoch(state, held_out, beta, rate, time.perf_counter() - started)
         _keep_best(state, network, options)
         _checkpoint(fabric, folder, state, network, optimiser, run)
@@ -117,7 +118,10 @@ def train(
 def validation_loss(fabric: Fabric, model: nn.Module, images: Feed, options: TrainingOptions) -> float:
     """Mean reconstruction loss of held-out normals, nats per image, z at the posterior mean."""
     model.eval()
-    mine = np.arange(len(images))[fabric.global_rank :: fabric.world_size]
+    mine = np.arange(len(images))
+    if len(mine) >= fabric.world_size:
+        # Else every process takes all: one that never called the model would leave the others waiting for it.
+        mine = mine[fabric.global_rank :: fabric.world_size]
     total = torch.zeros(2, dtype=torch.float64, device=fabric.device)
     for start in range(0, len(mine), options.batch_size):
         batch = images.take(mine[start : start + options.batch_size])
@@ -126,10 +130,10 @@ def validation_loss(fabric: Fabric, model: nn.Module, images: Feed, options: Tra
     return float(everyone[0] / everyone[1])
 
 
-def _refuse_non_finite(loss: float, state: TrainingState) -> None:
+def _refuse_non_finite(which: str, loss: float, state: TrainingState) -> None:
     if not math.isfinite(loss):
         raise NonFiniteLossError(
-            "the training loss is not finite; the weights were not touched by this step",
+            f"the {which} loss is not finite; the weights were not stepped",
             expected="a finite number of nats per image",
             found=f"{loss} at epoch {state.epoch}, step {state.step} of it",
         )

@@ -92,7 +92,13 @@ def fit(
     say("calibrating on held-out normals")
     detector.to(fabric.device).eval()
     calibration = calibrate(detector, validation, options.calibration)
-    repeatability = measure_repeatability(detector, validation, REIMAGING, seed_for(seed, "repeatability"))
+    repeatability = measure_repeatability(
+        detector,
+        validation,
+        REIMAGING,
+        seed_for(seed, "repeatability"),
+        score_name=options.thresholds.score_name,
+    )
     thresholds = learn_thresholds(
         _decided_score(calibration, options.thresholds), repeatability, options.thresholds
     )

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from waferlens.baselines.pca import FittedPca, LinearReconstructor, PcaOptions, fit_pca
 from waferlens.baselines.texture import TextureOptions, fit_texture
 from waferlens.evaluation.scored import ScoredImages
 from waferlens.evaluation.summary import metrics_for
+from waferlens.images.cache import PackedImages, pack_images
+from waferlens.images.fingerprints import refuse_duplicates
+from waferlens.images.layouts import read_dataset
+from waferlens.images.roi import load_roi
+from waferlens.images.splits import split_dataset
 from waferlens.models.detector import Detector, DetectorOptions
 from waferlens.models.error_map import ErrorMap
 from waferlens.models.normalise import Normalise
+from waferlens.settings.environment import cache_folder, num_workers
+from waferlens.settings.recipe import Recipe
 from waferlens.training.calibrate import CalibrationOptions, calibrate
 from waferlens.training.feed import Feed
-from waferlens.wiring.scoring import Count, TestSet, detector_infer, score_test_set
+from waferlens.training.run import rows_of
+from waferlens.wiring.scoring import Count, TestSet, detector_infer, read_test_set, score_test_set
+from waferlens.wiring.told import Told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +100,43 @@ def _notes(pca: FittedPca, num_training: int, num_held_out: int) -> Iterator[str
         yield f"PCA with k = {asked} was cut to k = {used}: {num_training} images span no more components."
     shares = ", ".join(f"k = {k}: {share:.1%}" for k, share in pca.explained.items())
     yield f"Share of the training variance that PCA explains: {shares}."
+
+
+def baseline_data(data: Path, recipe: Recipe, out: Path, *, seed: int, told: Told) -> dict[str, dict[str, Any]]:
+    """``waferlens baseline``: every baseline on a data set, split as ``train`` would with this recipe and seed.
+
+    Writes ``out/metrics.json``; returns the metrics by name.
+    """
+    dataset = read_dataset(data)
+    told.say(f"reading {len(dataset.train):,} normal and {len(dataset.test):,} test images")
+    packs = [
+        pack_images(refs, recipe.images, cache_folder(), workers=num_workers(), progress=told.count)
+        for refs in (dataset.train, dataset.test)
+    ]
+    fraction = recipe.training.validation_fraction
+    split = split_dataset(dataset.train, packs[0].hashes, validation_fraction=fraction, seed=seed)
+    refuse_duplicates({"train": _hashes(packs[0]), "test": _hashes(packs[1])})
+    options = recipe.fit_options().detector
+    normalise, error_map = Normalise(options.normalise), ErrorMap(options.error_map)
+    if recipe.images.roi is not None:
+        roi = load_roi(Path(recipe.images.roi), recipe.images)
+        error_map.roi.copy_(torch.from_numpy(roi.astype(np.float32)))
+    training, held_out = (
+        Feed(packs[0], rows_of(packs[0], {image.name for image in part}), normalise, torch.device("cpu"))
+        for part in (split.train, split.validation)
+    )
+    test = read_test_set(dataset.test, packs[1], normalise, recipe.images)
+    result = run_baselines(
+        training, held_out, test, options, recipe.calibration, roi=error_map.roi, say=told.say, count=told.count
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "metrics.json").write_text(
+        json.dumps(result.metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    for note in result.notes:
+        told.say(note)
+    return result.metrics
+
+
+def _hashes(packed: PackedImages) -> dict[str, str]:
+    return dict(zip(packed.names, packed.hashes, strict=True))

@@ -13,7 +13,7 @@ from waferlens.bundle.contents import BundleConfig, load_config, load_thresholds
 from waferlens.bundle.manifest import verify_bundle
 from waferlens.bundle.model import load_detector
 from waferlens.decision.thresholds import Thresholds
-from waferlens.engines.gate import default_engine
+from waferlens.engines.parity import default_engine
 from waferlens.engines.runtimes import open_engine
 from waferlens.evaluation.exploration import ExplorationData
 from waferlens.evaluation.report import write_report

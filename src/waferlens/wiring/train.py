@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from waferlens.bundle.card import model_card
-from waferlens.bundle.contents import BundleConfig, Samples, load_config, read_json
-from waferlens.bundle.manifest import provenance, write_manifest
+from waferlens.bundle.contents import BundleConfig, Samples
+from waferlens.bundle.manifest import provenance
 from waferlens.bundle.model import save_model, write_json
-from waferlens.engines.gate import export_all
 from waferlens.images.cache import PackedImages, pack_images
 from waferlens.images.fingerprints import refuse_duplicates
 from waferlens.images.layouts import Dataset, read_dataset
@@ -23,6 +19,7 @@ from waferlens.settings.recipe import Recipe
 from waferlens.training.hardware import start_fabric
 from waferlens.training.memory import keep_freed_memory
 from waferlens.training.run import Fitted, fit, rows_of
+from waferlens.wiring.export import finish_bundle
 from waferlens.wiring.told import Told
 
 _NUM_SAMPLES = 64
@@ -60,17 +57,6 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
         _save(out, recipe, images, split, fitted, seed)
         finish_bundle(out, provenance(split.fingerprint, seed, command), told.say)
     fabric.barrier()
-
-
-def finish_bundle(bundle: Path, origin: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Exports, parity gate, card and manifest for a saved model."""
-    from waferlens.bundle.contents import load_thresholds
-
-    parity = export_all(bundle, say)
-    metrics = read_json(bundle / "metrics.json")
-    card = model_card(load_config(bundle), load_thresholds(bundle), metrics, parity, origin)
-    (bundle / "card.md").write_text(card, encoding="utf-8")
-    write_manifest(bundle, origin)
 
 
 def _refuse_test_images_in(images: PackedImages, dataset: Dataset, recipe: Recipe) -> None:

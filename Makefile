@@ -1,0 +1,56 @@
+# Everything a person or CI runs. `make help` lists it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check format bench grid lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## the environment in .venv, from the lock file
+
+# PyTorch goes first and alone: other packages would otherwise pull in a build of their own choice.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/it"; exit 1; }
+	@echo "setting up $(VENV) (about two minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.lock)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## train, evaluate and inspect on the synthetic fab (about five minutes on two cores)
+	@$(BIN)/waferlens demo --out runs/demo
+
+test: setup ## the tests, without the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup ## all tests
+	@$(BIN)/python -m pytest
+
+check: setup ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup ## training throughput, latency of every engine, reading and packing; results in runs/bench
+	@mkdir -p runs/bench
+	@$(BIN)/python bench/training_throughput.py --out runs/bench/training.json
+	@test -f runs/demo/bundle/manifest.json || $(MAKE) --no-print-directory demo
+	@$(BIN)/waferlens bench runs/demo/bundle --out runs/bench/engines.json
+
+grid: setup ## the picture of the synthetic fab in the README
+	@$(BIN)/python -m waferlens.images.synth.grid docs/img/synthetic-fab.png
+
+lock: setup ## write requirements.lock from what is installed
+	@$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu//' > requirements.lock
+
+clean: ## remove results and caches of the tools, keep .venv
+	@rm -rf runs .pytest_cache .mypy_cache .ruff_cache build
