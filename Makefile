@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format bench grid lock clean
+.PHONY: help setup demo test test-all check format bench results grid lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,11 +40,25 @@ format: setup ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup ## training throughput, latency of every engine, reading and packing; results in runs/bench
+bench: setup runs/bench/training.json runs/bench/engines.json runs/bench/gpu.json ## speed on this machine, into runs/bench
+	@ls -l runs/bench
+
+results: bench runs/bench/transistor.json ## docs/results.md again (an hour: five seeds on MVTec AD transistor)
+	@$(BIN)/python bench/results.py
+
+runs/bench/training.json: | setup
+	@$(BIN)/python bench/training_throughput.py --out $@
+
+runs/bench/gpu.json: | setup
+	@$(BIN)/python bench/gpu.py --out $@
+
+runs/bench/transistor.json: | setup
+	@$(BIN)/python bench/transistor.py --out $@
+
+runs/bench/engines.json: | setup
 	@mkdir -p runs/bench
-	@$(BIN)/python bench/training_throughput.py --out runs/bench/training.json
 	@test -f runs/demo/bundle/manifest.json || $(MAKE) --no-print-directory demo
-	@$(BIN)/waferlens bench runs/demo/bundle --out runs/bench/engines.json
+	@$(BIN)/waferlens bench runs/demo/bundle --out $@
 
 grid: setup ## the picture of the synthetic fab in the README
 	@$(BIN)/python -m waferlens.images.synth.grid docs/img/synthetic-fab.png

@@ -118,13 +118,17 @@ def main() -> None:
     results: dict[str, list[dict[str, float]]] = {"plain": [], "product": []}
     for round_ in range(told.rounds):
         for which, runs in results.items():
-            runs.append(one_run(which, told.steps, told.seed + round_))
-            rate = 32 * told.steps / runs[-1]["seconds"]
-            print(f"{which:8} {rate:7.1f} images/s   held-out loss {runs[-1]['loss']:,.1f}", flush=True)
+            run = one_run(which, told.steps, told.seed + round_)
+            runs.append({**run, "images_per_second": 32 * told.steps / run["seconds"]})
+            print(
+                f"{which:8} {runs[-1]['images_per_second']:7.1f} images/s   held-out loss {runs[-1]['loss']:,.1f}",
+                flush=True,
+            )
     ratios = [a["seconds"] / b["seconds"] for a, b in zip(results["plain"], results["product"], strict=True)]
     losses = [b["loss"] / a["loss"] - 1 for a, b in zip(results["plain"], results["product"], strict=True)]
     summary = {
         "threads": torch.get_num_threads(),
+        "steps": told.steps,
         "ratio_median": statistics.median(ratios),
         "ratio_min": min(ratios),
         "ratio_max": max(ratios),
@@ -134,6 +138,7 @@ def main() -> None:
     print(f"ratio {summary['ratio_median']:.2f} [{min(ratios):.2f}, {max(ratios):.2f}], "
           f"loss within {summary['loss_difference_max']:.2%}")  # fmt: skip
     if told.out:
+        told.out.parent.mkdir(parents=True, exist_ok=True)
         told.out.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 

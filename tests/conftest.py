@@ -40,7 +40,6 @@ def normals(one_thread):
 @pytest.fixture(scope="session")
 def trained(normals, tmp_path_factory) -> Trained:
     import tiny
-
     from waferlens.training.hardware import start_fabric
     from waferlens.training.run import fit
 
@@ -54,6 +53,7 @@ def trained(normals, tmp_path_factory) -> Trained:
         roi=None,
         seed=5,
         folder=tmp_path_factory.mktemp("checkpoints"),
+        run="f" * 64,
         watch=lambda progress: None,
         say=lambda text: None,
     )
@@ -64,8 +64,8 @@ def trained(normals, tmp_path_factory) -> Trained:
 def saved(trained, tmp_path_factory) -> Path:
     """The trained detector as a bundle without exports. Tests that change a bundle copy it first."""
     import numpy as np
-    import tiny
 
+    import tiny
     from waferlens.bundle.contents import BundleConfig, Samples
     from waferlens.bundle.manifest import provenance, write_manifest
     from waferlens.bundle.model import save_model, write_json

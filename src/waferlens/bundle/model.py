@@ -26,7 +26,8 @@ def save_model(bundle: Path, config: BundleConfig, fitted: Fitted, samples: Samp
     bundle.mkdir(parents=True, exist_ok=True)
     write_json(bundle / "config.json", config.model_dump(mode="json"))
     save_file(_contiguous(fitted.detector.network), bundle / "model.safetensors")
-    about = {"num_normals": str(len(fitted.calibration.scores)), "split": "validation"}
+    # One entry: safetensors writes several in random order, and the same run must give the same bytes.
+    about = {"learned_from": f"{len(fitted.calibration.scores)} held-out normals"}
     save_file(_contiguous(fitted.detector.error_map), bundle / "calibration.safetensors", metadata=about)
     write_json(bundle / "thresholds.json", fitted.thresholds.as_dict())
     write_json(bundle / "history.json", fitted.history)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -30,7 +31,7 @@ def status_console() -> Console:
 def print_error(message: str) -> None:
     """One line on standard error, whatever the message holds."""
     one_line = " ".join(message.split())
-    status_console().print(f"[bold red]error[/]: {_escaped(one_line)}", soft_wrap=True)
+    status_console().print(f"[bold red]error[/]: {escape(one_line)}", soft_wrap=True)
 
 
 def print_json(content: Any) -> None:
@@ -50,12 +51,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(_escaped(cell) for cell in row))
+        table.add_row(*(escape(cell) for cell in row))
     Console(highlight=False).print(table)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 class Bars:
@@ -69,7 +66,7 @@ class Bars:
     def say(self, message: str) -> None:
         """Close the counting bar and write one line."""
         self._close_counting()
-        self._progress.console.print(f"[dim]·[/] {message}")
+        self._progress.console.print(f"[dim]·[/] {escape(message)}", soft_wrap=True)
 
     def count(self, done: int, total: int) -> None:
         """A bar for things that are counted; it vanishes when all are done."""
@@ -107,7 +104,7 @@ class Bars:
 
 @contextmanager
 def progress_bars() -> Iterator[Bars]:
-    """Bars on standard error while the block runs."""
+    """Bars on standard error while the block runs; only the lines between them where there is no terminal."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -118,5 +115,6 @@ def progress_bars() -> Iterator[Bars]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=status_console(), refresh_per_second=4) as progress:
+    console = status_console()
+    with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress:
         yield Bars(progress)

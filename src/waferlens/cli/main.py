@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from waferlens.cli import console, data, learn, look, ship
 from waferlens.errors import WaferlensError
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="waferlens",
@@ -33,13 +36,22 @@ app.command("export")(ship.export)
 app.command("bench")(ship.bench)
 
 
-def main() -> None:
-    """Run the command line; an error that waferlens raises on purpose is one line and exit code 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error that waferlens raises on purpose is one line and exit code 1.
+
+    So is an error of the operating system: a full disk, a file where a folder should be. arguments: None for
+    those of the process.
+    """
     try:
-        app()
+        app(arguments)
     except WaferlensError as error:
         console.print_error(str(error))
         sys.exit(1)
-    except KeyboardInterrupt:
-        console.print_error("interrupted; run the same command again to go on where it stopped")
-        sys.exit(130)
+    except OSError as error:
+        console.print_error(str(error))
+        sys.exit(1)
+    except SystemExit as ended:
+        # Typer turns Ctrl-C into this exit code, without a word.
+        if ended.code == _INTERRUPTED:
+            console.print_error("interrupted; run the same command again to go on where it stopped")
+        raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from waferlens.errors import ImageError
+from waferlens.errors import EngineError, ImageError
 from waferlens.images.formats import read_image
 from waferlens.inspection.heatmap import draw_inspection, heat_scale_of
 from waferlens.inspection.inspector import Inspector
@@ -38,8 +39,8 @@ class FileResult:
             "decision": str(self.decision.kind),
             "confidence": self.decision.confidence,
             "reason": self.decision.reason,
-            "anomaly_score": None if inference is None else inference.score,
-            "reconstruction_error": None if inference is None else inference.reconstruction_error,
+            "anomaly_score": None if inference is None else _number(inference.score),
+            "reconstruction_error": None if inference is None else _number(inference.reconstruction_error),
             "p_value": None if inspection is None else inspection.p_value,
             "heatmap": self.heatmap,
             "latent_vector": None if inference is None else [float(value) for value in inference.latent],
@@ -48,23 +49,32 @@ class FileResult:
         }
 
 
+def _number(value: float) -> float | None:
+    """JSON has no NaN: a score that is not finite is REVIEW and null."""
+    return value if math.isfinite(value) else None
+
+
 def inspect_files(
     inspector: Inspector, files: Sequence[Path], bundle: Path, heatmaps: Path | None
 ) -> Iterator[FileResult]:
-    """One result a file, in order, as each is done. heatmaps: folder for a PNG of each, or None."""
+    """One result a file, in order, as each is done. heatmaps: folder for a PNG of each, or None.
+
+    A file that cannot be read and an engine that fails are REVIEW; the files after it are still inspected.
+    """
     scale = heat_scale_of(bundle)
     version = f"{inspector.config.name}-{inspector.config.version}"
+    if heatmaps is not None:
+        heatmaps.mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(files):
         try:
             pixels = read_image(file, inspector.config.images)
             inspection = inspector.inspect_pixels(pixels, file.name)
-        except ImageError as error:
+        except (ImageError, EngineError) as error:
             decision = Decision(kind=DecisionKind.REVIEW, confidence=0.0, reason=" ".join(str(error).split()))
             yield FileResult(file=str(file), decision=decision, model_version=version)
             continue
         drawn = None
         if heatmaps is not None:
-            heatmaps.mkdir(parents=True, exist_ok=True)
             # The number keeps apart files of the same name from different folders.
             drawn = heatmaps / f"{number:03d}-{file.stem}.png"
             draw_inspection(pixels, inspection, scale).save(drawn)

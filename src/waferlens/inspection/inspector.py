@@ -13,8 +13,8 @@ from waferlens.bundle.contents import BundleConfig, load_config, load_reference,
 from waferlens.bundle.manifest import verify_bundle
 from waferlens.decision.decide import decide
 from waferlens.decision.thresholds import Scores, Thresholds, p_values
-from waferlens.engines.parity import default_engine
 from waferlens.engines.interface import Engine
+from waferlens.engines.parity import default_engine
 from waferlens.engines.runtimes import open_engine
 from waferlens.errors import ImageContentError, ImageDepthError
 from waferlens.images.formats import read_image

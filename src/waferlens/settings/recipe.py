@@ -77,6 +77,8 @@ def recipe_from(content: dict[str, Any], name: str) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         entry = ".".join(map(str, first["loc"])) or "the recipe"
+        if first["type"] == "value_error":  # a rule over several entries: its message says it all
+            raise OptionsError(f"{name}: {entry}: {first['ctx']['error']}") from error
         unknown = first["type"] == "extra_forbidden"
         raise OptionsError(
             f"{name}: {'unknown entry ' if unknown else ''}{entry}",

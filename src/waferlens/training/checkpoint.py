@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ FILE_NAME = "checkpoint.pt"
 class TrainingState:
     """Where a run stands. ``step`` counts within ``epoch``; ``sums`` are the running totals of this epoch.
 
-    history: one entry per finished epoch. best_*: the epoch with the lowest validation loss so far.
+    history: one entry per finished epoch. best_*: the epoch whose weights are kept so far.
     """
 
     epoch: int = 0
@@ -31,7 +31,6 @@ class TrainingState:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = -1
-    best_loss: float = float("inf")
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -43,10 +42,20 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / (FILE_NAME + ".tmp")
     with temporary.open("wb") as file:
-        torch.save(content, file)
+        _write(content, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(folder / FILE_NAME)
+
+
+def _write(content: dict[str, Any], file: BinaryIO) -> None:
+    """Raises what stopped it, a full disk or Ctrl-C: PyTorch's writer would cover it with an error of its own."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError | KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
 
 
 def load_checkpoint(folder: Path, run: str) -> tuple[TrainingState, dict[str, Any], dict[str, Any]] | None:

@@ -114,6 +114,16 @@ def train(
     return state.history
 
 
+def best_epoch(history: list[dict[str, float]], options: TrainingOptions) -> int:
+    """The epoch whose weights are kept: the lowest validation loss among those trained with the full beta.
+
+    While beta rises the objective itself changes: the losses of those epochs do not compete.
+    """
+    first = min(options.kl_anneal_epochs, options.epochs - 1, len(history) - 1)
+    held_out = [row["validation_reconstruction"] for row in history]
+    return min(range(first, len(history)), key=held_out.__getitem__)
+
+
 @torch.no_grad()
 def validation_loss(fabric: Fabric, model: nn.Module, images: Feed, options: TrainingOptions) -> float:
     """Mean reconstruction loss of held-out normals, nats per image, z at the posterior mean."""
@@ -157,15 +167,10 @@ def _close_epoch(state: TrainingState, held_out: float, beta: float, rate: float
 
 
 def _keep_best(state: TrainingState, network: PixelVAE, options: TrainingOptions) -> None:
-    """Remember the epoch with the lowest validation loss among those trained with the full beta.
-
-    While beta rises the objective itself changes: the losses of those epochs do not compete.
-    """
-    epoch, held_out = state.epoch - 1, state.history[-1]["validation_reconstruction"]
-    annealing = epoch < min(options.kl_anneal_epochs, options.epochs - 1)
-    if annealing or held_out < state.best_loss:
-        state.best_loss = math.inf if annealing else held_out
-        state.best_epoch = epoch
+    """Remember the weights when the epoch that just ended is the best one so far."""
+    newest = state.epoch - 1
+    if best_epoch(state.history, options) == newest:
+        state.best_epoch = newest
         state.best_weights = {name: value.cpu().clone() for name, value in network.state_dict().items()}
 
 

@@ -60,12 +60,13 @@ def fit(
     roi: FloatArray | None,
     seed: int,
     folder: Path,
+    run: str,
     watch: Watcher,
     say: Callable[[str], None],
 ) -> Fitted:
     """Train on the split's training part, calibrate on its validation part.
 
-    roi: (256, 256), 1 inside the region of interest. folder: where checkpoints live.
+    roi: (256, 256), 1 inside the region of interest. folder: where checkpoints live. run: from ``run_name``.
     """
     torch.manual_seed(seed_for(seed, "weights"))
     detector = build_detector(options.detector)
@@ -86,7 +87,7 @@ def fit(
         options.augmentation,
         seed=seed,
         folder=folder,
-        run=run_name(split, options, seed),
+        run=run,
         watch=watch,
     )
     say("calibrating on held-out normals")

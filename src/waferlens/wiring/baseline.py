@@ -16,7 +16,7 @@ from waferlens.baselines.pca import FittedPca, LinearReconstructor, PcaOptions, 
 from waferlens.baselines.texture import TextureOptions, fit_texture
 from waferlens.evaluation.scored import ScoredImages
 from waferlens.evaluation.summary import metrics_for
-from waferlens.images.cache import PackedImages, pack_images
+from waferlens.images.cache import PackedImages
 from waferlens.images.fingerprints import refuse_duplicates
 from waferlens.images.layouts import read_dataset
 from waferlens.images.roi import load_roi
@@ -24,11 +24,11 @@ from waferlens.images.splits import split_dataset
 from waferlens.models.detector import Detector, DetectorOptions
 from waferlens.models.error_map import ErrorMap
 from waferlens.models.normalise import Normalise
-from waferlens.settings.environment import cache_folder, num_workers
 from waferlens.settings.recipe import Recipe
 from waferlens.training.calibrate import CalibrationOptions, calibrate
 from waferlens.training.feed import Feed
 from waferlens.training.run import rows_of
+from waferlens.wiring.reading import pack_test, pack_training
 from waferlens.wiring.scoring import Count, TestSet, detector_infer, read_test_set, score_test_set
 from waferlens.wiring.told import Told
 
@@ -109,10 +109,7 @@ def baseline_data(data: Path, recipe: Recipe, out: Path, *, seed: int, told: Tol
     """
     dataset = read_dataset(data)
     told.say(f"reading {len(dataset.train):,} normal and {len(dataset.test):,} test images")
-    packs = [
-        pack_images(refs, recipe.images, cache_folder(), workers=num_workers(), progress=told.count)
-        for refs in (dataset.train, dataset.test)
-    ]
+    packs = [pack(dataset, recipe.images, told.count) for pack in (pack_training, pack_test)]
     fraction = recipe.training.validation_fraction
     split = split_dataset(dataset.train, packs[0].hashes, validation_fraction=fraction, seed=seed)
     refuse_duplicates({"train": _hashes(packs[0]), "test": _hashes(packs[1])})

@@ -20,15 +20,15 @@ from waferlens.evaluation.report import write_report
 from waferlens.evaluation.report_content import ReportContent
 from waferlens.evaluation.scored import ScoredImages
 from waferlens.evaluation.summary import metrics_for
-from waferlens.images.cache import PackedImages, pack_images
+from waferlens.images.cache import PackedImages
 from waferlens.images.fingerprints import refuse_duplicates
 from waferlens.images.layouts import Dataset, read_dataset
 from waferlens.images.splits import Part, Split
 from waferlens.models.detector import Detector, DetectorOptions
-from waferlens.settings.environment import cache_folder, num_workers
 from waferlens.settings.recipe import recipe_from
 from waferlens.training.feed import Feed
 from waferlens.wiring.baseline import Baselines, run_baselines
+from waferlens.wiring.reading import pack_test, pack_training
 from waferlens.wiring.scoring import TestSet, normalised, read_test_set, score_test_set
 from waferlens.wiring.told import Told
 
@@ -53,7 +53,7 @@ def evaluate_bundle(
     split = Split.from_dict(read_json(bundle / "split.json"))
     dataset = read_dataset(data)
     told.say(f"reading {len(dataset.test):,} test images")
-    packed = pack_images(dataset.test, config.images, cache_folder(), workers=num_workers(), progress=told.count)
+    packed = pack_test(dataset, config.images, told.count)
     test_hashes = dict(zip(packed.names, packed.hashes, strict=True))
     refuse_duplicates({"the bundle's training": split.hashes("train"), "test": test_hashes})
     test = read_test_set(dataset.test, packed, detector.normalise, config.images)
@@ -66,6 +66,8 @@ def evaluate_bundle(
     baselines = Baselines(scored={}, metrics={}, notes=("Baselines were not asked for.",))
     if with_baselines:
         baselines = _baselines(training, split, detector, test, config, told)
+        for note in baselines.notes:
+            told.say(note)
     by_score = thresholds.score_name == "score"
     review, reject = (thresholds.review, thresholds.reject) if by_score else (None, None)
     metrics = metrics_for(scored, review_threshold=review, reject_threshold=reject)
@@ -97,7 +99,7 @@ def evaluate_bundle(
 def _training_images(dataset: Dataset, config: BundleConfig) -> PackedImages | None:
     if not dataset.train:
         return None
-    return pack_images(dataset.train, config.images, cache_folder(), workers=num_workers())
+    return pack_training(dataset, config.images)
 
 
 def _baselines(

@@ -8,11 +8,10 @@ import numpy as np
 
 from waferlens.evaluation.exploration import ExplorationData
 from waferlens.evaluation.report import write_exploration
-from waferlens.images.cache import pack_images
 from waferlens.images.layouts import read_dataset
 from waferlens.models.normalise import Normalise
-from waferlens.settings.environment import cache_folder, num_workers
 from waferlens.settings.recipe import Recipe
+from waferlens.wiring.reading import pack_test, pack_training
 from waferlens.wiring.scoring import normalised, read_test_set
 from waferlens.wiring.told import Told
 
@@ -24,14 +23,12 @@ def explore_data(data: Path, recipe: Recipe, out: Path, *, seed: int, told: Told
     dataset = read_dataset(data)
     normalise = Normalise(recipe.normalise)
     told.say(f"reading {len(dataset.train):,} normal and {len(dataset.test):,} test images")
-    packed = pack_images(dataset.train, recipe.images, cache_folder(), workers=num_workers(), progress=told.count)
+    packed = pack_training(dataset, recipe.images, told.count)
     spread = np.unique(np.linspace(0, len(packed) - 1, min(_MAX_EXPLORED, len(packed))).round().astype(np.int64))
     train_images = normalised(packed, spread, normalise)
     content = ExplorationData(train_images=train_images)
     if dataset.test:
-        tested = pack_images(
-            dataset.test, recipe.images, cache_folder(), workers=num_workers(), progress=told.count
-        )
+        tested = pack_test(dataset, recipe.images, told.count)
         test = read_test_set(dataset.test, tested, normalise, recipe.images)
         content = ExplorationData(
             train_images=train_images,

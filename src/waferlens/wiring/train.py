@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from waferlens.bundle.contents import BundleConfig, Samples
-from waferlens.bundle.manifest import provenance
+from waferlens.bundle.manifest import FILE_NAME as MANIFEST
+from waferlens.bundle.manifest import provenance, read_manifest
 from waferlens.bundle.model import save_model, write_json
-from waferlens.images.cache import PackedImages, pack_images
+from waferlens.errors import BundleError
+from waferlens.images.cache import PackedImages
 from waferlens.images.fingerprints import refuse_duplicates
 from waferlens.images.layouts import Dataset, read_dataset
 from waferlens.images.roi import load_roi
 from waferlens.images.splits import Split, split_dataset
-from waferlens.settings.environment import cache_folder, num_workers
 from waferlens.settings.recipe import Recipe
 from waferlens.training.hardware import start_fabric
+from waferlens.training.loop import best_epoch
 from waferlens.training.memory import keep_freed_memory
-from waferlens.training.run import Fitted, fit, rows_of
+from waferlens.training.run import Fitted, fit, rows_of, run_name
 from waferlens.wiring.export import finish_bundle
+from waferlens.wiring.reading import pack_test, pack_training
 from waferlens.wiring.told import Told
 
 _NUM_SAMPLES = 64
@@ -29,17 +33,24 @@ CHECKPOINTS = ".checkpoints"
 def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: str, told: Told) -> None:
     """Everything from files to a verified bundle in ``out``. A killed run is resumed by the same call.
 
-    Raises DataError and ImageError for data that cannot be used, TrainingError, ParityError.
+    A bundle that this very run has finished before is left as it is. Raises DataError and ImageError for data that
+    cannot be used, BundleError when ``out`` holds the bundle of another run, TrainingError, ParityError.
     """
     keep_freed_memory()
     fabric = start_fabric(recipe.training)
     dataset = read_dataset(data)
     told.say(f"reading {len(dataset.train):,} normal images")
-    images = pack_images(dataset.train, recipe.images, cache_folder(), workers=num_workers(), progress=told.count)
+    images = pack_training(dataset, recipe.images, told.count)
+    # Where a bundle cannot be written, better to hear it now than after an hour of training.
+    out.mkdir(parents=True, exist_ok=True)
     split = split_dataset(
         dataset.train, images.hashes, validation_fraction=recipe.training.validation_fraction, seed=seed
     )
     _refuse_test_images_in(images, dataset, recipe)
+    run = run_name(split, recipe.fit_options(), seed)
+    if _is_finished(out, run):
+        told.say(f"{out} is finished already; nothing to do")
+        return
     fitted = fit(
         fabric,
         images,
@@ -50,18 +61,34 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
         else load_roi(Path(recipe.images.roi), recipe.images).astype(np.float32),
         seed=seed,
         folder=out / CHECKPOINTS,
+        run=run,
         watch=told.watch,
         say=told.say,
     )
     if fabric.is_global_zero:
         _save(out, recipe, images, split, fitted, seed)
-        finish_bundle(out, provenance(split.fingerprint, seed, command), told.say)
+        shutil.rmtree(out / CHECKPOINTS)
+        finish_bundle(out, {**provenance(split.fingerprint, seed, command), "run": run}, told.say)
     fabric.barrier()
+
+
+def _is_finished(out: Path, run: str) -> bool:
+    """Whether ``out`` holds the finished bundle of this run; another run's bundle is never overwritten."""
+    if not (out / MANIFEST).exists():
+        return False
+    found = read_manifest(out)["provenance"].get("run", "")
+    if found != run:
+        raise BundleError(
+            f"{out} holds a finished bundle of another run; remove it or choose another --out",
+            expected=f"data, recipe and seed {run[:12]}",
+            found=found[:12],
+        )
+    return True
 
 
 def _refuse_test_images_in(images: PackedImages, dataset: Dataset, recipe: Recipe) -> None:
     if dataset.test:
-        test = pack_images(dataset.test, recipe.images, cache_folder(), workers=num_workers())
+        test = pack_test(dataset, recipe.images)
         refuse_duplicates(
             {"train": dict(zip(images.names, images.hashes, strict=True)),
              "test": dict(zip(test.names, test.hashes, strict=True))}
@@ -82,7 +109,7 @@ def _save(out: Path, recipe: Recipe, images: PackedImages, split: Split, fitted:
     )
     save_model(out, config, fitted, _samples(images, split))
     write_json(out / "split.json", split.as_dict())
-    best = min(range(len(fitted.history)), key=lambda e: fitted.history[e]["validation_reconstruction"])
+    best = best_epoch(fitted.history, recipe.training)
     write_json(
         out / "metrics.json",
         {

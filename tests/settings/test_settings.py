@@ -1,0 +1,127 @@
+"""Recipes say what they change and nothing unknown; the environment is read when asked."""
+
+from pathlib import Path
+
+import pytest
+
+from waferlens.errors import OptionsError
+from waferlens.settings.environment import cache_folder, num_workers
+from waferlens.settings.recipe import Recipe, load_packaged_recipe, load_recipe, recipe_from, with_training
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def recipe_file(folder, text):
+    path = folder / "line-7.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_without_a_recipe_the_packaged_default_is_used():
+    assert load_recipe(None) == load_packaged_recipe("default")
+    assert load_recipe(None).name == "default"
+
+
+def test_the_default_recipe_assumes_nothing_of_the_product():
+    default, nothing = load_recipe(None), Recipe()
+    assert (default.images, default.normalise, default.network) == (
+        nothing.images,
+        nothing.normalise,
+        nothing.network,
+    )
+    assert default.thresholds == nothing.thresholds
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_of_the_repository_loads_and_bears_its_files_name(path):
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.description
+    assert recipe.fit_options().training == recipe.training
+
+
+def test_the_three_promised_recipes_are_there():
+    assert {path.stem for path in RECIPES.glob("*.toml")} >= {"transistor", "demo", "seed-literal"}
+
+
+def test_the_packaged_demo_is_the_one_of_the_repository():
+    assert load_packaged_recipe("demo") == load_recipe(RECIPES / "demo.toml")
+
+
+def test_the_literal_recipe_is_the_case_studys():
+    recipe = load_recipe(RECIPES / "seed-literal.toml")
+    assert (recipe.network.channels, recipe.network.bottleneck_channels) == ((32, 64, 128, 256), 0)
+    assert (recipe.thresholds.review_threshold, recipe.thresholds.reject_threshold) == (0.02, 0.05)
+    assert recipe.thresholds.score_name == "reconstruction_error"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[training]\nepoch = 5\n", ["unknown entry training.epoch", "5"]),
+        ("[trainign]\nepochs = 5\n", ["unknown entry trainign"]),
+        ("[training]\nepochs = 0\n", ["training.epochs", "greater than or equal to 1", "0"]),
+        ("[training]\nepochs = 'many'\n", ["training.epochs", "integer", "'many'"]),
+        ("[network]\nlikelihood = 'poisson'\n", ["network.likelihood", "poisson"]),
+        ("[normalise]\nflat_field_sigma = 1e9\n", ["normalise.flat_field_sigma", "256"]),
+        ("[thresholds]\npolicy = 'fixed'\n", ["thresholds", "review_threshold"]),
+        ("[thresholds]\nreview_overkill_rate = nan\n", ["thresholds.review_overkill_rate", "nan"]),
+        ("name = 'Two Words'\n", ["name", "Two Words"]),
+        ("name = \n", ["not TOML"]),
+        ("a = 1\na = 2\n", ["not TOML"]),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_line_that_names_file_entry_and_value(tmp_path, text, named):
+    with pytest.raises(OptionsError) as error:
+        load_recipe(recipe_file(tmp_path, text))
+    message = str(error.value)
+    assert "line-7.toml" in message
+    assert "\n" not in message
+    for part in named:
+        assert part in message
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_a_file_that_is_missing_or_not_text_is_refused(tmp_path, content):
+    path = tmp_path / "gone.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(OptionsError, match=r"gone\.toml"):
+        load_recipe(path)
+
+
+def test_a_recipe_comes_back_from_a_bundles_json():
+    recipe = load_recipe(RECIPES / "seed-literal.toml")
+    assert recipe_from(recipe.model_dump(mode="json"), "config.json") == recipe
+
+
+def test_the_command_line_may_change_training_and_is_checked_too():
+    recipe = load_recipe(None)
+    assert with_training(recipe, devices=None, epochs=None) is recipe
+    assert with_training(recipe, devices=2, epochs=3).training.epochs == 3
+    with pytest.raises(OptionsError, match="the command line"):
+        with_training(recipe, devices=5, epochs=None)
+
+
+def test_the_cache_lives_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("WAFERLENS_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("WAFERLENS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    assert cache_folder() == tmp_path / "user" / "waferlens"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "waferlens"
+
+
+def test_the_number_of_workers_is_the_environments_or_the_cores(monkeypatch):
+    monkeypatch.delenv("WAFERLENS_WORKERS", raising=False)
+    assert num_workers() >= 1
+    monkeypatch.setenv("WAFERLENS_WORKERS", "3")
+    assert num_workers() == 3
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "many", "2.5", "²"])
+def test_a_number_of_workers_that_is_none_is_refused(monkeypatch, value):
+    monkeypatch.setenv("WAFERLENS_WORKERS", value)
+    with pytest.raises(OptionsError, match="WAFERLENS_WORKERS"):
+        num_workers()

@@ -1,0 +1,150 @@
+"""Calibration on held-out normals: out-of-fold scores against a slow twin, and what the score then means."""
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from waferlens.errors import DataError
+from waferlens.images.augment import AugmentationOptions
+from waferlens.models.normalise import Normalise, NormaliseOptions
+from waferlens.training.calibrate import CalibrationOptions, calibrate, measure_repeatability
+from waferlens.training.feed import Feed
+from waferlens.training.run import REIMAGING
+
+STILL = AugmentationOptions(rotation_degrees=0, shift_pixels=0, noise_sigma=0, gain=0, offset=0)
+
+
+def feed_of(images, rows):
+    return Feed(images, np.asarray(rows), Normalise(NormaliseOptions()), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def held_out(normals):
+    return feed_of(normals, range(13))
+
+
+@pytest.fixture
+def detector():
+    return tiny.detector(3)
+
+
+def errors_of(detector, feed):
+    """Smoothed error maps of all images, (n, 256, 256) float64."""
+    with torch.inference_mode():
+        images = feed.take(np.arange(len(feed)))
+        reconstructions, _ = detector.network(images)
+        return detector.error_map.smoothed_error(images, reconstructions)[:, 0].double().numpy()
+
+
+def slow_statistics(maps, prior, floor):
+    mean = maps.mean(axis=0)
+    spread = ((maps - mean) ** 2).sum(axis=0)
+    pooled = spread.mean() / (len(maps) - 1)
+    variance = (spread + prior * pooled) / (len(maps) - 1 + prior)
+    return mean, np.sqrt(np.maximum(variance, floor * pooled))
+
+
+@pytest.mark.parametrize(("num_folds", "prior"), [(2, 0.0), (4, 2.0), (50, 2.0)])
+def test_every_score_comes_from_the_statistics_of_the_other_folds(detector, held_out, num_folds, prior):
+    options = CalibrationOptions(num_folds=num_folds, prior_images=prior)
+    maps = errors_of(detector, held_out)
+    found = calibrate(detector, held_out, options)
+    used = min(num_folds, len(maps))
+    peaks = []
+    for index, one in enumerate(maps):
+        others = [m for other, m in enumerate(maps) if other % used != index % used]
+        mean, deviation = slow_statistics(np.stack(others), prior, options.variance_floor)
+        peaks.append(((one - mean) / deviation).max())
+    location, scale = np.mean(peaks), np.std(peaks, ddof=1)
+    np.testing.assert_allclose(found.scores, (np.array(peaks) - location) / scale, rtol=1e-3, atol=1e-3)
+    assert detector.error_map.score_location.item() == pytest.approx(location, rel=1e-4)
+    assert detector.error_map.score_scale.item() == pytest.approx(scale, rel=1e-3)
+    mean, deviation = slow_statistics(maps, prior, options.variance_floor)
+    np.testing.assert_allclose(detector.error_map.error_mean[0, 0], mean, rtol=1e-4)
+    np.testing.assert_allclose(detector.error_map.error_deviation[0, 0], deviation, rtol=1e-3)
+
+
+def test_errors_and_latents_stand_in_the_order_of_the_images(detector, held_out):
+    found = calibrate(detector, held_out, CalibrationOptions(num_folds=3))
+    assert found.indices.tolist() == list(range(13))
+    with torch.inference_mode():
+        for index in range(13):
+            image = held_out.take(np.array([index]))
+            reconstruction, latent = detector.network(image)
+            error = detector.error_map(image, reconstruction).reconstruction_error.item()
+            assert found.reconstruction_errors[index] == pytest.approx(error, rel=1e-5)
+            np.testing.assert_allclose(found.latents[index], latent[0], atol=1e-5)
+
+
+def test_an_image_that_calibrated_looks_tamer_than_it_does_out_of_fold(detector, held_out):
+    found = calibrate(detector, held_out, CalibrationOptions(num_folds=13))
+    with torch.inference_mode():
+        image = held_out.take(np.arange(13))
+        inside = detector.error_map(image, detector.network(image)[0]).score.numpy()
+    assert (inside < found.scores).mean() > 0.9
+
+
+def test_normal_scores_have_mean_nil_and_deviation_one(detector, held_out):
+    scores = calibrate(detector, held_out, CalibrationOptions()).scores
+    assert scores.mean() == pytest.approx(0, abs=1e-9)
+    assert scores.std(ddof=1) == pytest.approx(1, abs=1e-4)
+
+
+def test_at_most_max_images_are_used_spread_over_all(detector, held_out):
+    found = calibrate(detector, held_out, CalibrationOptions(max_images=5))
+    assert found.indices.tolist() == [0, 3, 6, 9, 12]
+    assert len(found.scores) == 5
+
+
+@pytest.mark.parametrize("num_images", [1, 3])
+def test_fewer_than_four_held_out_normals_are_refused(detector, normals, num_images):
+    with pytest.raises(DataError, match=f"4 or more; found {num_images}"):
+        calibrate(detector, feed_of(normals, range(num_images)), CalibrationOptions())
+
+
+def test_identical_images_calibrate_to_finite_numbers(detector, normals):
+    calibrate(detector, feed_of(normals, [0] * 5), CalibrationOptions())
+    assert detector.error_map.error_deviation.isfinite().all()
+    assert (detector.error_map.error_deviation > 0).all()
+    assert detector.error_map.score_scale > 0
+
+
+def test_outside_the_region_of_interest_nothing_decides(detector, normals):
+    detector.error_map.roi[..., :, 200:] = 0
+    calibrate(detector, feed_of(normals, range(8)), CalibrationOptions())
+    clean = torch.from_numpy(normals.pixels[20].copy())[None, None].float() / 255
+    with torch.inference_mode():
+        image = detector.normalise(clean)
+        reconstruction, _ = detector.network(image)
+        marred = image.clone()
+        marred[..., 100:140, 235:250] = 1.0
+        assert torch.equal(
+            detector.error_map(image, reconstruction).score, detector.error_map(marred, reconstruction).score
+        )
+
+
+def test_a_place_that_is_imaged_again_unchanged_scores_the_same(detector, held_out):
+    calibrate(detector, held_out, CalibrationOptions())
+    assert measure_repeatability(detector, held_out, STILL, seed=0) == 0.0
+
+
+@pytest.mark.parametrize("score_name", ["score", "reconstruction_error"])
+def test_repeatability_is_measured_in_the_unit_that_decides(detector, held_out, score_name):
+    calibrate(detector, held_out, CalibrationOptions())
+    found = measure_repeatability(detector, held_out, REIMAGING, seed=0, score_name=score_name)
+    again = measure_repeatability(detector, held_out, REIMAGING, seed=0, score_name=score_name)
+    with torch.inference_mode():
+        image = held_out.take(np.arange(13))
+        values = getattr(detector.error_map(image, detector.network(image)[0]), score_name)
+    assert found == again
+    assert 0 < found < 3 * values.abs().max().item()
+
+
+def test_a_shakier_stage_is_less_repeatable(detector, held_out):
+    calibrate(detector, held_out, CalibrationOptions())
+    gentle, rough = (
+        measure_repeatability(detector, held_out, STILL.model_copy(update={"shift_pixels": shift}), seed=0)
+        for shift in (0.2, 6.0)
+    )
+    assert gentle < rough
