@@ -45,11 +45,35 @@ def test_every_engine_passed_the_gate(bundle):
         assert engines[name]["num_other_decisions"] == 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(waferlens, fab, recipe, bundle, tmp_path):
     same = waferlens("train", fab, "--recipe", recipe, "--out", tmp_path / "same", "--seed", SEED)
     assert same.code == 0, same.err
     for name in ("model.safetensors", "calibration.safetensors", "thresholds.json", "split.json"):
         assert sha256_of(tmp_path / "same" / name) == sha256_of(bundle / name), name
+
+
+def test_a_finished_run_is_not_done_again(here, fab, recipe, bundle):
+    before = {path: path.stat().st_mtime_ns for path in bundle.rglob("*")}
+    ran = here("train", fab, "--recipe", recipe, "--out", bundle, "--seed", SEED)
+    assert ran.code == 0, ran.err
+    assert {path: path.stat().st_mtime_ns for path in bundle.rglob("*")} == before
+
+
+def test_the_bundle_of_another_run_is_not_overwritten(here, fab, recipe, bundle):
+    before = verify_bundle(bundle)
+    error = here("train", fab, "--recipe", recipe, "--out", bundle, "--seed", "4").error
+    assert "another run" in error
+    assert verify_bundle(bundle) == before
+
+
+def test_other_thresholds_are_another_run(here, fab, bundle, tmp_path):
+    """Else a changed limit between PASS and REJECT would be taken for done and never come into force."""
+    told = '[thresholds]\npolicy = "fixed"\nreview_threshold = 1.0\nreject_threshold = 2.0\n'
+    recipe = write_recipe(tmp_path / "fixed.toml")
+    recipe.write_text(recipe.read_text() + told, encoding="utf-8")
+    ran = here("train", fab, "--recipe", recipe, "--out", bundle, "--seed", SEED)
+    assert "another run" in ran.error
 
 
 @pytest.mark.slow

@@ -195,7 +195,7 @@ def test_files_give_one_result_each_in_order_and_what_cannot_be_read_is_reviewed
     assert {entry["model_version"] for entry in told} == {"vae-wafer-tiny-v0.1.0"}
 
 
-SCALE = HeatScale(review=4.0, reject=8.0)
+SCALE = HeatScale(top=12.0, review=4.0, reject=8.0)
 
 
 def test_the_same_deviation_has_the_same_colour_whatever_else_is_in_the_map():
@@ -241,7 +241,9 @@ def test_sixteen_bit_images_are_drawn_on_their_own_scale(exact, image, exported)
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_drawing_with_thresholds_below_the_normal_mean_is_still_drawn(exact, image):
-    low = HeatScale(review=-3.0, reject=-1.0)
-    assert low.top > 0
-    assert draw_inspection(image, exact.inspect(image), low).width > 0
+def test_a_scale_whose_decisions_are_made_on_another_number_has_no_marks_but_is_drawn(exact, image):
+    unmarked, marked = HeatScale(top=12.0), SCALE
+    inspection = exact.inspect(image)
+    plain, named = (np.asarray(draw_inspection(image, inspection, scale)) for scale in (unmarked, marked))
+    np.testing.assert_array_equal(plain[:, :792], named[:, :792])
+    assert (plain[:, 800:] != named[:, 800:]).any()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from waferlens.models.elbo import (
-    ElboTerms,
     continuous_bernoulli_mean,
     expected_pixels,
     kl_to_standard_normal,
@@ -174,8 +173,3 @@ def test_the_same_generator_state_gives_the_same_sample():
         reparameterise(torch.zeros(2, 3), torch.zeros(2, 3), torch.Generator().manual_seed(9)) for _ in range(2)
     )
     assert torch.equal(first, second)
-
-
-def test_the_total_weighs_the_kl_term_with_beta():
-    terms = ElboTerms(reconstruction=torch.tensor(10.0), kl=torch.tensor(4.0), beta=0.5)
-    assert terms.total.item() == 12.0

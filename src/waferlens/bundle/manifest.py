@@ -65,7 +65,7 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
 
 
 def provenance(data_fingerprint: str, seed: int, command: str) -> dict[str, Any]:
-    """Where a bundle comes from: data, code, libraries, machine. No path and no host name."""
+    """Where a bundle comes from: data, code, libraries, machine, and the command as it was typed. No host name."""
     return {
         "data_fingerprint": data_fingerprint,
         "seed": seed,
@@ -97,13 +97,21 @@ def _versions(names: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the code that runs, when it runs from a checkout; '-dirty' when files were changed."""
+    """The commit of the code that runs, when it runs from a checkout; '-dirty' when files were changed.
+
+    None for an installed package, also when it is installed inside somebody's own repository.
+    """
+    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    return _git("describe", "--always", "--dirty", "--abbrev=40", "--match=")
+
+
+def _git(*arguments: str) -> str | None:
     here = Path(__file__).resolve().parent
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="],
-            cwd=here, capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
+        ended = subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return described.stdout.strip() or None
+    return ended.stdout.strip() or None

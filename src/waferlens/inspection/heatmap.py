@@ -36,16 +36,13 @@ _STOPS = (
 class HeatScale:
     """Colours of a bundle's heatmaps, in deviations of normal images at a position.
 
-    review, reject: the deviation at which the maximum of a map reaches a threshold. top: the last colour.
+    review, reject: the deviation at which the maximum of a map reaches a threshold; None where decisions are made
+    on another number than the map's maximum. top: the last colour.
     """
 
-    review: float
-    reject: float
-
-    @property
-    def top(self) -> float:
-        """Where colours end: half as far again as REJECT."""
-        return max(1.5 * self.reject, 1e-6)
+    top: float
+    review: float | None = None
+    reject: float | None = None
 
 
 def heat_scale_of(bundle: Path) -> HeatScale:
@@ -53,8 +50,9 @@ def heat_scale_of(bundle: Path) -> HeatScale:
     learned, thresholds = load_file(bundle / "calibration.safetensors"), load_thresholds(bundle)
     location, scale = float(learned["score_location"]), float(learned["score_scale"])
     if thresholds.score_name != "score":
-        return HeatScale(review=location + 3 * scale, reject=location + 6 * scale)
-    return HeatScale(review=location + scale * thresholds.review, reject=location + scale * thresholds.reject)
+        return HeatScale(top=location + 9 * scale)
+    review, reject = (location + scale * threshold for threshold in (thresholds.review, thresholds.reject))
+    return HeatScale(top=max(1.5 * reject, 1e-6), review=review, reject=reject)
 
 
 def draw_inspection(pixels: Pixels, inspection: Inspection, scale: HeatScale) -> Image.Image:
@@ -116,11 +114,8 @@ def _draw_scale(sheet: Image.Image, scale: HeatScale, *, left: int) -> None:
     top = _GAP + 14
     sheet.paste(Image.fromarray(heat_to_rgb(ramp, scale)), (left, top))
     draw = ImageDraw.Draw(sheet)
-    marks = (
-        (0.0, "0"),
-        (scale.review, f"REVIEW {scale.review:.1f}"),
-        (scale.reject, f"REJECT {scale.reject:.1f}"),
-    )
+    named = (("", 0.0), ("REVIEW ", scale.review), ("REJECT ", scale.reject), ("", scale.top))
+    marks = [(value, f"{name}{value:.1f}") for name, value in named if value is not None]
     for value, label in marks:
         y = top + round((1 - value / scale.top) * (IMAGE_SIZE - 1))
         draw.line([(left, y), (left + _BAR + 3, y)], fill=_INK)

@@ -9,7 +9,6 @@ averaged over the batch. The network's last layer gives *logits*; each likelihoo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -20,24 +19,6 @@ LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "gaussian"]
 
 # Within this distance of 1/2 the closed forms of the continuous Bernoulli are 0/0: use the series.
 _SERIES_HALF_WIDTH = 0.02
-
-
-@dataclass(frozen=True, kw_only=True)
-class ElboTerms:
-    """The two terms, each a scalar tensor in nats per image, and their weighted sum.
-
-    reconstruction: -E_q[log p(x|z)], estimated with one sample of z.
-    kl: KL(q(z|x) || N(0, I)).   beta: weight of kl in ``total``.
-    """
-
-    reconstruction: Tensor
-    kl: Tensor
-    beta: float
-
-    @property
-    def total(self) -> Tensor:
-        """reconstruction + beta * kl, the quantity that training minimises."""
-        return self.reconstruction + self.beta * self.kl
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -59,15 +59,14 @@ def load_recipe(path: Path | None) -> Recipe:
     if path is None:
         return load_packaged_recipe("default")
     try:
-        return _parsed(path.read_text(encoding="utf-8"), str(path))
+        return _over_default(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise OptionsError(f"{path} cannot be read", expected="a TOML file", found=str(error)) from error
 
 
 def load_packaged_recipe(name: str) -> Recipe:
     """A recipe that travels inside the package: ``default`` or ``demo``."""
-    text = (files("waferlens.settings") / f"{name}.toml").read_text(encoding="utf-8")
-    return _parsed(text, f"the packaged recipe {name}")
+    return _over_default(_packaged_text(name), f"the packaged recipe {name}")
 
 
 def recipe_from(content: dict[str, Any], name: str) -> Recipe:
@@ -97,9 +96,21 @@ def with_training(recipe: Recipe, *, devices: int | None, epochs: int | None) ->
     return recipe_from(content, "the command line")
 
 
-def _parsed(text: str, name: str) -> Recipe:
+def _over_default(text: str, name: str) -> Recipe:
+    """A recipe's entries over those of the default recipe, section by section."""
+    content = _parsed(_packaged_text("default"), "the default recipe")
+    for section, entries in _parsed(text, name).items():
+        old = content.get(section)
+        content[section] = {**old, **entries} if isinstance(old, dict) and isinstance(entries, dict) else entries
+    return recipe_from(content, name)
+
+
+def _packaged_text(name: str) -> str:
+    return (files("waferlens.settings") / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _parsed(text: str, name: str) -> dict[str, Any]:
     try:
-        content = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise OptionsError(f"{name} is not TOML", found=str(error)) from error
-    return recipe_from(content, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from waferlens.images.fingerprints import refuse_duplicates
 from waferlens.images.layouts import Dataset, read_dataset
 from waferlens.images.roi import load_roi
 from waferlens.images.splits import Split, split_dataset
+from waferlens.records import FloatArray
 from waferlens.settings.recipe import Recipe
 from waferlens.training.hardware import start_fabric
 from waferlens.training.loop import best_epoch
@@ -47,8 +50,12 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
         dataset.train, images.hashes, validation_fraction=recipe.training.validation_fraction, seed=seed
     )
     _refuse_test_images_in(images, dataset, recipe)
+    roi = (
+        None if recipe.images.roi is None else load_roi(Path(recipe.images.roi), recipe.images).astype(np.float32)
+    )
     run = run_name(split, recipe.fit_options(), seed)
-    if _is_finished(out, run):
+    whole = _bundle_name(run, recipe, roi)
+    if _is_finished(out, whole):
         told.say(f"{out} is finished already; nothing to do")
         return
     fitted = fit(
@@ -56,9 +63,7 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
         images,
         split,
         recipe.fit_options(),
-        roi=None
-        if recipe.images.roi is None
-        else load_roi(Path(recipe.images.roi), recipe.images).astype(np.float32),
+        roi=roi,
         seed=seed,
         folder=out / CHECKPOINTS,
         run=run,
@@ -68,8 +73,14 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
     if fabric.is_global_zero:
         _save(out, recipe, images, split, fitted, seed)
         shutil.rmtree(out / CHECKPOINTS)
-        finish_bundle(out, {**provenance(split.fingerprint, seed, command), "run": run}, told.say)
+        finish_bundle(out, {**provenance(split.fingerprint, seed, command), "run": whole}, told.say)
     fabric.barrier()
+
+
+def _bundle_name(run: str, recipe: Recipe, roi: FloatArray | None) -> str:
+    """A hash of everything that a bundle depends on: the training run, and what only calibration reads."""
+    told = json.dumps([run, recipe.model_dump(mode="json")])
+    return hashlib.sha256(told.encode() + (b"" if roi is None else roi.tobytes())).hexdigest()
 
 
 def _is_finished(out: Path, run: str) -> bool:
