@@ -9,6 +9,7 @@ Latency on the GPU is part of ``waferlens bench``, which times the PyTorch engin
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import tempfile
 import time
@@ -46,21 +47,19 @@ def measure(batch: int, seconds: float) -> dict[str, Any]:
     feed = Feed(PackedImages(images, names, names), rows, Normalise(NormaliseOptions()), fabric.device)
     marks: list[float] = []
 
-    def watch(progress: Progress) -> None:
+    def watch(_: Progress) -> None:
         torch.cuda.synchronize()
         marks.append(time.perf_counter())
         # The first steps choose kernels; they are left out.
         if len(marks) > 20 and marks[-1] - marks[20] > seconds:
             raise TimeUpError
 
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            train(
-                fabric, PixelVAE(PixelVAEOptions()).to(fabric.device), feed, feed, options, AugmentationOptions(),
-                seed=0, folder=Path(folder), run="gpu", watch=watch,
-            )  # fmt: skip
-        except TimeUpError:
-            pass
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(TimeUpError):
+        network = PixelVAE(PixelVAEOptions()).to(fabric.device)
+        train(
+            fabric, network, feed, feed, options, AugmentationOptions(),
+            seed=0, folder=Path(folder), run="gpu", watch=watch,
+        )  # fmt: skip
     rate = batch * (len(marks) - 21) / (marks[-1] - marks[20])
     return {
         "device": torch.cuda.get_device_name(),

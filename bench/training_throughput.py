@@ -83,7 +83,8 @@ def plain(steps: int, seed: int) -> dict[str, float]:
         for step, indices in enumerate(schedule.epoch_batches(len(training), epoch, seed, told)):
             now = epoch * an_epoch + step
             noise = torch.Generator().manual_seed(schedule.seed_for(seed, "step", now, 0))
-            reconstruction, kl = model(training.take(indices), noise)
+            batch = training.take(indices)
+            reconstruction, kl = model(batch, noise)
             loss = reconstruction + schedule.beta(now, an_epoch, told) * kl
             optimiser.zero_grad()
             loss.backward()

@@ -84,8 +84,12 @@ def sha256_of(path: Path) -> str:
 
 
 def _files(bundle: Path) -> Iterable[Path]:
+    """Every file but the manifest itself and what lies in hidden folders: the checkpoints of an unfinished run."""
     skipped = {bundle / FILE_NAME, bundle / (FILE_NAME + ".tmp")}
-    return (path for path in sorted(bundle.rglob("*")) if path.is_file() and path not in skipped)
+    for path in sorted(bundle.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(bundle).parts[:-1])
+        if path.is_file() and path not in skipped and not hidden:
+            yield path
 
 
 def _versions(names: Iterable[str]) -> Iterable[tuple[str, str]]:

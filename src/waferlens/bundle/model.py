@@ -33,6 +33,8 @@ def save_model(bundle: Path, config: BundleConfig, fitted: Fitted, samples: Samp
     write_json(bundle / "history.json", fitted.history)
     pq.write_table(_reference_table(fitted), bundle / "reference.parquet")
     save_arrays({"train": samples.train, "held_out": samples.held_out}, bundle / "samples.safetensors")
+    for path in bundle.glob("*.safetensors"):
+        path.chmod(0o644)  # written for their owner alone, but an inspection service is another user
 
 
 def load_detector(bundle: Path, *, verify: bool = True) -> Detector:

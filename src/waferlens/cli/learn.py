@@ -33,7 +33,6 @@ def train(
     with console.progress_bars() as bars:
         told = Told(say=bars.say, count=bars.count, watch=bars.watch)
         train_bundle(data, chosen, out, seed=seed, command=arguments.command_line(), told=told)
-        bars.say(f"wrote {out}; read {out / 'card.md'}, then try: waferlens evaluate {out} {data} --out REPORT")
 
 
 def demo(

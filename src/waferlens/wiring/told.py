@@ -15,3 +15,7 @@ class Told:
     say: Callable[[str], None]
     count: Callable[[int, int], None]
     watch: Watcher
+
+
+SILENT = Told(say=lambda _: None, count=lambda _done, _total: None, watch=lambda _: None)
+"""For the processes that share a job: one of them speaks."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from waferlens.bundle.contents import BundleConfig, Samples
 from waferlens.bundle.manifest import FILE_NAME as MANIFEST
-from waferlens.bundle.manifest import provenance, read_manifest
+from waferlens.bundle.manifest import provenance, verify_bundle
 from waferlens.bundle.model import save_model, write_json
 from waferlens.errors import BundleError
 from waferlens.images.cache import PackedImages
@@ -27,7 +27,7 @@ from waferlens.training.memory import keep_freed_memory
 from waferlens.training.run import Fitted, fit, rows_of, run_name
 from waferlens.wiring.export import finish_bundle
 from waferlens.wiring.reading import pack_test, pack_training
-from waferlens.wiring.told import Told
+from waferlens.wiring.told import SILENT, Told
 
 _NUM_SAMPLES = 64
 CHECKPOINTS = ".checkpoints"
@@ -41,6 +41,7 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
     """
     keep_freed_memory()
     fabric = start_fabric(recipe.training)
+    told = told if fabric.is_global_zero else SILENT
     dataset = read_dataset(data)
     told.say(f"reading {len(dataset.train):,} normal images")
     images = pack_training(dataset, recipe.images, told.count)
@@ -72,8 +73,9 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
     )
     if fabric.is_global_zero:
         _save(out, recipe, images, split, fitted, seed)
-        shutil.rmtree(out / CHECKPOINTS)
         finish_bundle(out, {**provenance(split.fingerprint, seed, command), "run": whole}, told.say)
+        shutil.rmtree(out / CHECKPOINTS)
+        told.say(f"wrote {out}; read {out / 'card.md'}, then try: waferlens evaluate {out} {data} --out REPORT")
     fabric.barrier()
 
 
@@ -87,7 +89,7 @@ def _is_finished(out: Path, run: str) -> bool:
     """Whether ``out`` holds the finished bundle of this run; another run's bundle is never overwritten."""
     if not (out / MANIFEST).exists():
         return False
-    found = read_manifest(out)["provenance"].get("run", "")
+    found = verify_bundle(out)["provenance"].get("run", "")
     if found != run:
         raise BundleError(
             f"{out} holds a finished bundle of another run; remove it or choose another --out",
