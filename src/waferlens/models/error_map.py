@@ -6,7 +6,11 @@ that varies; a position where the network always struggles stops shouting.
 
     e(x)      = S @ (x - x_hat)^2 @ S.T          squared error, smoothed by a Gaussian
     heatmap   = (e - mean) / deviation           in deviations of normal images at that position
-    score     = (max heatmap - location) / scale in deviations of normal images' maxima
+    peak      = mean of the most deviating 4x4 boxes of the heatmap
+    score     = (peak - location) / scale        in deviations of normal images' peaks
+
+The peak is a mean over about a hundred pixels (the area of one smoothing kernel) rather than the maximum: one
+position where normals happened to vary little cannot win alone.
 """
 
 from __future__ import annotations
@@ -14,20 +18,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from waferlens.models.smoothing import gaussian_matrix, smooth
 from waferlens.records import IMAGE_SIZE
 
-# Added to the heatmap outside the region of interest before the maximum: no position there can win.
+_BOX = 4
+# Given to boxes outside the region of interest: none of them can be among the most deviating ones.
 _OUTSIDE_ROI = -1e6
 
 
 class ErrorMapOptions(BaseModel, frozen=True, extra="forbid"):
     """How the pixel error is summarised. What is learned from normals is not here."""
 
-    smoothing_sigma: float = Field(4.0, ge=0.5, le=64, description="of the Gaussian, pixels")
+    smoothing_sigma: float = Field(5.0, ge=0.5, le=64, description="of the Gaussian, pixels")
+    peak_boxes: int = Field(
+        6, ge=1, le=256, description="4x4 boxes of the heatmap, the most deviating, that make the score"
+    )
 
 
 class ErrorSummary(NamedTuple):
@@ -81,5 +90,14 @@ class ErrorMap(nn.Module):
         return (smoothed - self.error_mean) / self.error_deviation
 
     def peak(self, heatmap: Tensor) -> Tensor:
-        """Largest deviation inside the region of interest, (B,)."""
-        return (heatmap + (1 - self.roi) * _OUTSIDE_ROI).amax(dim=(1, 2, 3))
+        """Mean deviation of the ``peak_boxes`` most deviating 4x4 boxes inside the region of interest, (B,).
+
+        A box that the region cuts counts with its part inside; a region smaller than that many boxes counts
+        with all it has.
+        """
+        share = F.avg_pool2d(self.roi, _BOX)
+        boxes = F.avg_pool2d(heatmap * self.roi, _BOX) / share.clamp(min=1 / _BOX**2)
+        judged = torch.where(share > 0, boxes, _OUTSIDE_ROI).flatten(1)
+        largest = torch.topk(judged, self.options.peak_boxes, dim=1).values
+        inside = (largest > 0.5 * _OUTSIDE_ROI).float()
+        return (largest * inside).sum(dim=1) / inside.sum(dim=1)
