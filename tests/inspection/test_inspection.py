@@ -218,7 +218,8 @@ def test_a_map_reaches_review_on_the_scale_exactly_where_its_score_reaches_the_t
     inference = exact.inspect(image).inference
     slope = (scale.reject - scale.review) / (thresholds.reject - thresholds.review)
     expected = scale.review + slope * (inference.score - thresholds.review)
-    assert inference.heatmap.max() == pytest.approx(expected, rel=1e-3)
+    boxes = inference.heatmap.reshape(64, 4, 64, 4).mean(axis=(1, 3)).ravel()
+    assert np.sort(boxes)[-6:].mean() == pytest.approx(expected, rel=1e-3)
     assert scale.top == pytest.approx(1.5 * scale.reject)
 
 

@@ -110,12 +110,24 @@ def test_smoothing_is_a_gaussian_whose_weights_are_renormalised_at_the_border(si
         assert found[row, column].item() == pytest.approx(total / weights, rel=1e-4)
 
 
-def test_an_uncalibrated_map_is_the_smoothed_squared_error_and_its_maximum():
+def slow_peak(heatmap, roi, num_boxes):
+    """Mean of the most deviating 4x4 boxes, each over its part inside the region of interest."""
+    means = []
+    for row in range(0, 256, 4):
+        for column in range(0, 256, 4):
+            inside = roi[row : row + 4, column : column + 4] > 0
+            if inside.any():
+                means.append(heatmap[row : row + 4, column : column + 4][inside].mean())
+    return np.mean(sorted(means, reverse=True)[:num_boxes])
+
+
+def test_an_uncalibrated_map_is_the_smoothed_squared_error_and_its_peak():
     error_map, image, expected = ErrorMap(ErrorMapOptions()), texture(1), texture(2)
     summary = error_map(image, expected)
     squared = (image - expected).square()
-    torch.testing.assert_close(summary.heatmap, smooth(squared, gaussian_matrix(4.0, 256)))
-    torch.testing.assert_close(summary.score, summary.heatmap.amax(dim=(1, 2, 3)))
+    torch.testing.assert_close(summary.heatmap, smooth(squared, gaussian_matrix(5.0, 256)))
+    peak = slow_peak(summary.heatmap[0, 0].numpy(), np.ones((256, 256)), 6)
+    assert summary.score.item() == pytest.approx(peak, rel=1e-5)
     assert summary.reconstruction_error.item() == pytest.approx(squared.mean().item(), rel=1e-5)
 
 
@@ -130,6 +142,16 @@ def test_calibration_puts_map_and_score_in_deviations():
     torch.testing.assert_close(summary.heatmap, (raw.heatmap - 0.01) / 0.5)
     torch.testing.assert_close(summary.score, ((raw.score - 0.01) / 0.5 - 0.1) / 4.0)
     torch.testing.assert_close(summary.reconstruction_error, raw.reconstruction_error)
+
+
+@pytest.mark.parametrize("region", [(slice(9, 203), slice(30, 31)), (slice(100, 101), slice(7, 8))])
+def test_the_peak_of_a_thin_or_tiny_region_is_that_of_its_slow_twin(region):
+    error_map = ErrorMap(ErrorMapOptions())
+    error_map.roi.zero_()
+    error_map.roi[0, 0][region] = 1.0
+    heatmap = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0)) * 5 - 20
+    expected = slow_peak(heatmap[0, 0].numpy(), error_map.roi[0, 0].numpy(), 6)
+    assert error_map.peak(heatmap).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("deviation", [1.0, 1e-4])

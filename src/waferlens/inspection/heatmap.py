@@ -36,8 +36,8 @@ _STOPS = (
 class HeatScale:
     """Colours of a bundle's heatmaps, in deviations of normal images at a position.
 
-    review, reject: the deviation at which the maximum of a map reaches a threshold; None where decisions are made
-    on another number than the map's maximum. top: the last colour.
+    review, reject: the deviation at which the peak of a map (the mean of its most deviating boxes) reaches a
+    threshold; None where decisions are made on another number. top: the last colour.
     """
 
     top: float
