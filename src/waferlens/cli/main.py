@@ -47,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except WaferlensError as error:
         console.print_error(str(error))
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        extras = "waferlens[train], or waferlens[serve] to inspect only"
+        console.print_error(f"{error.name} is not installed; expected one of the extras {extras}")
+        sys.exit(1)
     except OSError as error:
         console.print_error(str(error))
         sys.exit(1)
