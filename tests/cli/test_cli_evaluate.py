@@ -92,8 +92,8 @@ def numbers(content, path=()):
 def test_baselines_alone_give_the_figures_that_evaluate_puts_beside_the_detector(
     here, metrics, fab, recipe, tmp_path
 ):
-    """Same images, same split, same calibration: whoever asks. Not to the last bit: another process may use another
-    number of threads, and sums then round differently.
+    """Same images, same split, same calibration: whoever asks. Not to the last bit: another process may use
+    another number of threads, and sums then round differently.
     """
     ran = here("baseline", fab, "--recipe", recipe, "--out", tmp_path, "--seed", "3", "--json")
     assert ran.code == 0, ran.err
