@@ -71,5 +71,6 @@ class Normalise(nn.Module):
         high = torch.topk(boxes, self.num_tail, dim=1).values[:, -1].view(-1, 1, 1, 1)
         low = -torch.topk(-boxes, self.num_tail, dim=1).values[:, -1].view(-1, 1, 1, 1)
         contrast = (high - low).clamp(min=self.options.min_contrast)
-        span = self.options.high_level - self.options.low_level
-        return (x - low) / contrast * span + self.options.low_level
+        # One factor and one term for each image: two passes over the pixels instead of four.
+        gain = (self.options.high_level - self.options.low_level) / contrast
+        return x * gain + (self.options.low_level - low * gain)
