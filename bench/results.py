@@ -37,7 +37,7 @@ def transistor(content: dict[str, Any]) -> Iterator[str]:
     seconds = [run["training_seconds"] for run in runs]
     yield "## MVTec AD transistor\n"
     yield (
-        f"`recipes/transistor.toml`, seeds 0 to {len(runs) - 1}: each seed draws its own split of the 213 normal images "
+        f"`recipes/transistor.toml`, {len(runs)} seed(s) from 0: each draws its own split of the 213 normal images "
         f"(170 to learn from, 43 held out), its own weights and augmentation; PCA and the texture features learn from the "
         f"same split. Official test set, 60 normal and 40 defective images. Mean over seeds, with the standard deviation. "
         f"Training took {min(seconds):.0f} to {max(seconds):.0f} s on a machine that did other work at the time.\n"
@@ -116,9 +116,9 @@ def gpu(content: dict[str, Any]) -> Iterator[str]:
 def _cell(figure: dict[str, float] | None, name: str) -> str:
     if figure is None:
         return "-"
-    if name == "fnr_at_fpr5":
-        return f"{figure['mean']:.1%} ± {figure['std']:.1%}"
-    return f"{figure['mean']:.4f} ± {figure['std']:.4f}"
+    form = ".1%" if name == "fnr_at_fpr5" else ".4f"
+    spread = f" ± {figure['std']:{form}}" if figure["num_seeds"] > 1 else ""
+    return f"{figure['mean']:{form}}{spread}"
 
 
 def _estimate(figure: dict[str, float] | None) -> str:
