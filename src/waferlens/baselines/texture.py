@@ -21,6 +21,7 @@ from sklearn.svm import OneClassSVM
 
 from waferlens.records import IMAGE_SIZE, FloatArray
 from waferlens.training.feed import Feed
+from waferlens.training.schedule import spread_evenly
 
 
 class TextureOptions(BaseModel, frozen=True, extra="forbid"):
@@ -68,8 +69,7 @@ def texture_features(images: FloatArray, options: TextureOptions) -> npt.NDArray
 
 
 def _features_of(feed: Feed, options: TextureOptions) -> npt.NDArray[np.float64]:
-    count = min(len(feed), options.max_images)
-    indices = np.unique(np.linspace(0, len(feed) - 1, count).round().astype(np.int64))
+    indices = spread_evenly(len(feed), options.max_images)
     parts = np.array_split(indices, max(1, len(indices) // 64))
     return np.concatenate([texture_features(feed.take(part)[:, 0].cpu().numpy(), options) for part in parts])
 

@@ -24,6 +24,7 @@ from waferlens.models.error_map import ErrorSummary
 from waferlens.records import IMAGE_SIZE
 from waferlens.training.augment import augment_batch
 from waferlens.training.feed import Feed
+from waferlens.training.schedule import spread_evenly
 
 _BATCH = 32
 
@@ -94,9 +95,7 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     """
     if len(held_out) < 4:
         raise DataError("too few held-out normals to calibrate", expected="4 or more", found=str(len(held_out)))
-    indices = np.unique(
-        np.linspace(0, len(held_out) - 1, min(options.max_images, len(held_out))).round().astype(np.int64)
-    )
+    indices = spread_evenly(len(held_out), options.max_images)
     error_map, device = detector.error_map, detector.error_map.error_mean.device
     folds = [_Moments(device) for _ in range(min(options.num_folds, len(indices)))]
     errors, latents = [], []
@@ -164,7 +163,7 @@ def measure_repeatability(
     Each of up to ``max_images`` held-out normals is varied once as a stage and a camera would; the difference
     between the two scores has twice the variance of one of them.
     """
-    indices = np.unique(np.linspace(0, len(held_out) - 1, min(max_images, len(held_out))).round().astype(np.int64))
+    indices = spread_evenly(len(held_out), max_images)
     rng = np.random.default_rng(seed)
     differences = []
     for start in range(0, len(indices), _BATCH):

@@ -46,6 +46,11 @@ def epoch_batches(num_images: int, epoch: int, seed: int, options: TrainingOptio
         yield order[step * options.batch_size : (step + 1) * options.batch_size]
 
 
+def spread_evenly(num_images: int, at_most: int) -> Indices:
+    """Up to ``at_most`` indices of ``num_images`` images, the first and the last among them, evenly apart."""
+    return np.unique(np.linspace(0, num_images - 1, min(at_most, num_images)).round().astype(np.int64))
+
+
 def seed_for(seed: int, *what: str | int) -> int:
     """A 63-bit seed for one named use, independent of every other use of the same run seed."""
     text = "/".join(map(str, (seed, *what)))

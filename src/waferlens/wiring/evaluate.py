@@ -27,12 +27,12 @@ from waferlens.images.splits import Part, Split
 from waferlens.models.detector import Detector, DetectorOptions
 from waferlens.settings.recipe import recipe_from
 from waferlens.training.feed import Feed
+from waferlens.training.schedule import spread_evenly
 from waferlens.wiring.baseline import Baselines, run_baselines
 from waferlens.wiring.reading import pack_test, pack_training
-from waferlens.wiring.scoring import TestSet, normalised, read_test_set, score_test_set
+from waferlens.wiring.scoring import MAX_EXPLORED, TestSet, normalised, read_test_set, score_test_set
 from waferlens.wiring.told import Told
 
-_MAX_EXPLORED = 1_000
 _PARTS: tuple[Part, Part] = ("train", "validation")
 
 
@@ -140,16 +140,9 @@ def _exploration(
     else:
         rows = _rows_with(training, split.hashes("train"))
         rows = rows if len(rows) else np.arange(len(training))
-        spread = np.unique(np.linspace(0, len(rows) - 1, min(_MAX_EXPLORED, len(rows))).round().astype(np.int64))
+        spread = spread_evenly(len(rows), MAX_EXPLORED)
         train_images = normalised(training, rows[spread], detector.normalise)
-    return ExplorationData(
-        train_images=train_images,
-        test_images=test.images,
-        test_defective=test.defective,
-        test_masks=test.masks,
-        test_has_mask=test.has_mask,
-        test_defect_types=test.defect_types,
-    )
+    return test.exploration(train_images)
 
 
 def _rows_with(images: PackedImages, hashes: dict[str, str]) -> np.ndarray[Any, np.dtype[np.int64]]:

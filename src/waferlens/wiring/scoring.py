@@ -13,6 +13,7 @@ import torch
 
 from waferlens.engines.interface import Outputs
 from waferlens.errors import DataError
+from waferlens.evaluation.exploration import ExplorationData
 from waferlens.evaluation.scored import ScoredImages
 from waferlens.images.cache import PackedImages
 from waferlens.images.options import ImageOptions
@@ -21,6 +22,9 @@ from waferlens.models.detector import Detector
 from waferlens.models.normalise import Normalise
 from waferlens.records import IMAGE_SIZE, LATENT_DIM, FloatArray, ImageRef, Label, Pixels
 from waferlens.training.feed import as_tensor
+
+MAX_EXPLORED = 1_000
+"""Training images that exploration looks at, at most."""
 
 _BATCH = 16
 # Above this many images the maps of a test set live in temporary files instead of memory.
@@ -49,6 +53,17 @@ class TestSet:
     def defect_types(self) -> tuple[str | None, ...]:
         """None for a normal image; 'defect' for a defective one of no stated type."""
         return tuple((ref.defect_type or "defect") if ref.label is Label.DEFECTIVE else None for ref in self.refs)
+
+    def exploration(self, train_images: FloatArray) -> ExplorationData:
+        """These images beside normal ones to learn from, as exploration takes them."""
+        return ExplorationData(
+            train_images=train_images,
+            test_images=self.images,
+            test_defective=self.defective,
+            test_masks=self.masks,
+            test_has_mask=self.has_mask,
+            test_defect_types=self.defect_types,
+        )
 
 
 def read_test_set(

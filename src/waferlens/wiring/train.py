@@ -25,6 +25,7 @@ from waferlens.training.hardware import start_fabric
 from waferlens.training.loop import best_epoch
 from waferlens.training.memory import keep_freed_memory
 from waferlens.training.run import Fitted, fit, rows_of, run_name
+from waferlens.training.schedule import spread_evenly
 from waferlens.wiring.export import finish_bundle
 from waferlens.wiring.reading import pack_test, pack_training
 from waferlens.wiring.told import SILENT, Told
@@ -141,6 +142,5 @@ def _samples(images: PackedImages, split: Split) -> Samples:
     parts = []
     for part in (split.train, split.validation):
         rows = rows_of(images, {image.name for image in part})
-        spread = np.unique(np.linspace(0, len(rows) - 1, min(_NUM_SAMPLES, len(rows))).round().astype(np.int64))
-        parts.append(images.take(rows[spread]))
+        parts.append(images.take(rows[spread_evenly(len(rows), _NUM_SAMPLES)]))
     return Samples(train=parts[0], held_out=parts[1])
