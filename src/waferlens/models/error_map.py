@@ -4,7 +4,8 @@ Knows nothing of the network that reconstructed, nor of thresholds. What it lear
 ``training.calibrate``) is, for every position, how large the error of a *normal* image is there and how much
 that varies; a position where the network always struggles stops shouting.
 
-    e(x)      = S @ (x - x_hat)^2 @ S.T          squared error, smoothed by a Gaussian
+    d(x)      = 2x2 box means of x - x_hat       camera noise averages out, a structure does not
+    e(x)      = S @ d(x)^2 @ S.T                 squared error, smoothed by a Gaussian
     heatmap   = (e - mean) / deviation           in deviations of normal images at that position
     peak      = mean of the most deviating 4x4 boxes of the heatmap
     score     = (peak - location) / scale        in deviations of normal images' peaks
@@ -26,6 +27,7 @@ from waferlens.models.smoothing import gaussian_matrix, smooth
 from waferlens.records import IMAGE_SIZE
 
 _BOX = 4
+_ERROR_BOX = 2
 # Given to boxes outside the region of interest: none of them can be among the most deviating ones.
 _OUTSIDE_ROI = -1e6
 
@@ -33,7 +35,7 @@ _OUTSIDE_ROI = -1e6
 class ErrorMapOptions(BaseModel, frozen=True, extra="forbid"):
     """How the pixel error is summarised. What is learned from normals is not here."""
 
-    smoothing_sigma: float = Field(5.0, ge=0.5, le=64, description="of the Gaussian, pixels")
+    smoothing_sigma: float = Field(6.0, ge=1, le=64, description="of the Gaussian, pixels")
     peak_boxes: int = Field(
         6, ge=1, le=256, description="4x4 boxes of the heatmap, the most deviating, that make the score"
     )
@@ -61,7 +63,7 @@ class ErrorMap(nn.Module):
         super().__init__()
         self.options = options
         shape = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
-        matrix = gaussian_matrix(options.smoothing_sigma, IMAGE_SIZE)
+        matrix = gaussian_matrix(options.smoothing_sigma, IMAGE_SIZE, box=_ERROR_BOX)
         self.register_buffer("smoothing", matrix, persistent=False)
         self.register_buffer("roi", torch.ones(shape))
         self.register_buffer("error_mean", torch.zeros(shape))
@@ -71,19 +73,28 @@ class ErrorMap(nn.Module):
 
     def forward(self, image: Tensor, reconstruction: Tensor) -> ErrorSummary:
         """image, reconstruction: (B, 1, 256, 256) in [0, 1]."""
-        squared = self.squared_error(image, reconstruction)
-        heatmap = self.deviations(smooth(squared, self.smoothing))
+        difference = self._difference(image, reconstruction)
+        heatmap = self.deviations(self._smoothed(difference))
         score = (self.peak(heatmap) - self.score_location) / self.score_scale
-        reconstruction_error = squared.mean(dim=(1, 2, 3)) / self.roi.mean()
+        reconstruction_error = _squared(difference).mean(dim=1) / self.roi.mean()
         return ErrorSummary(heatmap, score, reconstruction_error)
-
-    def squared_error(self, image: Tensor, reconstruction: Tensor) -> Tensor:
-        """The case study's h(x), zero outside the region of interest. (B, 1, 256, 256)."""
-        return (image - reconstruction).square() * self.roi
 
     def smoothed_error(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """What calibration collects over normals: (B, 1, 256, 256), not yet in deviations."""
-        return smooth(self.squared_error(image, reconstruction), self.smoothing)
+        return self._smoothed(self._difference(image, reconstruction))
+
+    def _difference(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """Expected minus found, (B, 65536), zero outside the region of interest.
+
+        Written for OpenVINO, where what comes out of a convolution keeps its channel-last layout and arithmetic on
+        one channel then goes pixel by pixel, fifteen times slower: flat, and with the image as what is subtracted
+        (a subtraction negates its second operand first).
+        """
+        return (reconstruction.flatten(1) - image.flatten(1)) * self.roi.flatten()
+
+    def _smoothed(self, difference: Tensor) -> Tensor:
+        maps = difference.view(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
+        return smooth(_squared(F.avg_pool2d(maps, _ERROR_BOX)), self.smoothing)
 
     def deviations(self, smoothed: Tensor) -> Tensor:
         """Smoothed error in deviations of the normals at the same position."""
@@ -101,3 +112,7 @@ class ErrorMap(nn.Module):
         largest = torch.topk(judged, self.options.peak_boxes, dim=1).values
         inside = (largest > 0.5 * _OUTSIDE_ROI).float()
         return (largest * inside).sum(dim=1) / inside.sum(dim=1)
+
+
+def _squared(x: Tensor) -> Tensor:
+    return x * x  # not x.square(): OpenVINO computes that as a power, several times slower

@@ -21,6 +21,7 @@ from waferlens.models.smoothing import gaussian_matrix, smooth
 from waferlens.records import IMAGE_SIZE
 
 _BOX = 4
+_BACKGROUND_BOX = 8
 _NUM_BOXES = (IMAGE_SIZE // _BOX) ** 2
 
 
@@ -47,7 +48,7 @@ class Normalise(nn.Module):
         super().__init__()
         self.options = options
         self.num_tail = max(1, round(options.percentile_tail * _NUM_BOXES))
-        matrix = gaussian_matrix(options.flat_field_sigma, IMAGE_SIZE)
+        matrix = gaussian_matrix(options.flat_field_sigma, IMAGE_SIZE, box=_BACKGROUND_BOX)
         # A constant, not something learned: it is rebuilt from the options, never stored.
         self.register_buffer("background_matrix", matrix, persistent=False)
 
@@ -61,7 +62,7 @@ class Normalise(nn.Module):
         return x.clamp(0.0, 1.0)
 
     def _flatten_field(self, x: Tensor) -> Tensor:
-        background = smooth(x, self.background_matrix)
+        background = smooth(F.avg_pool2d(x, _BACKGROUND_BOX), self.background_matrix)
         level = background.mean(dim=(2, 3), keepdim=True)
         # A dark corner is lifted at most fourfold: beyond that there is no signal, only noise.
         return x * level / torch.maximum(background, 0.25 * level + 1e-6)
