@@ -71,7 +71,7 @@ def training(content: dict[str, Any]) -> Iterator[str]:
     yield "\n## Training throughput on the CPU\n"
     rates = {name: [run["images_per_second"] for run in runs] for name, runs in content["runs"].items()}
     yield (
-        f"Default network, batch 32, {content['threads']} threads, {content['steps']} steps from the same weights on the "
+        f"Default network, batch {content['batch_size']}, {content['threads']} threads, {content['steps']} steps from the same weights on the "
         f"same batches, {len(rates['plain'])} rounds in turns. Plain float32 loop: "
         f"{min(rates['plain']):.1f} to {max(rates['plain']):.1f} images/s. `waferlens train`: "
         f"{min(rates['product']):.1f} to {max(rates['product']):.1f}. **Ratio {content['ratio_median']:.2f}** "
