@@ -17,6 +17,7 @@ from waferlens.decision.thresholds import ThresholdOptions, upper_quantile
 from waferlens.engines.parity import BOUND_8_BIT, BOUND_32_BIT
 from waferlens.engines.runtimes import ENGINES
 from waferlens.inspection.files import FileResult
+from waferlens.models.feature_vae import FeatureVAE, FeatureVAEOptions
 from waferlens.models.pixel_vae import PixelVAE, PixelVAEOptions
 from waferlens.records import Decision, DecisionKind
 from waferlens.settings.recipe import Recipe, load_recipe, recipe_from
@@ -24,7 +25,7 @@ from waferlens.settings.recipe import Recipe, load_recipe, recipe_from
 MODEL, DECISIONS = pages.PAGES["docs/model.md"], pages.PAGES["docs/decisions.md"]
 SECTIONS = {
     name: field.annotation for name, field in Recipe.model_fields.items() if name not in ("name", "description")
-}
+} | {"network": PixelVAEOptions}
 LITERAL = PixelVAEOptions(bottleneck_channels=0)
 RECIPES = sorted((pages.ROOT / "recipes").glob("*.toml"))
 
@@ -79,6 +80,22 @@ def test_every_entry_of_a_recipe_section_stands_with_its_default(name):
     listed = {row[0].strip("`"): row[1].strip("`") for row in pages.rows(pages.section(MODEL, f"### `[{name}]`"))}
     defaults = options().model_dump(mode="json")
     assert listed == {key: "none" if value is None else json.dumps(value) for key, value in defaults.items()}
+
+
+def test_every_entry_of_the_network_over_features_stands_with_its_default():
+    table = pages.rows(pages.section(MODEL, '### `[network]` with `kind = "feature-vae"`'))
+    listed = {row[0].strip("`"): row[1].strip("`") for row in table}
+    assert listed == {key: json.dumps(value) for key, value in FeatureVAEOptions().model_dump(mode="json").items()}
+
+
+def test_the_parts_of_the_network_over_features_have_the_parameters_that_are_listed():
+    network = FeatureVAE(FeatureVAEOptions())
+    table = pages.rows(pages.section(MODEL, "## Network over features"))
+    listed = {row[0].strip("`"): int(row[2].replace(",", "")) for row in table}
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    total = sum(counts.values())
+    assert listed == {name: count for name, count in counts.items() if count} | {"total": total}
+    assert total < 15_000_000
 
 
 def test_every_entry_of_the_top_level_stands_with_its_default():

@@ -63,6 +63,8 @@ def test_the_literal_recipe_is_the_case_studys():
         ("[training]\nepochs = 0\n", ["training.epochs", "greater than or equal to 1", "0"]),
         ("[training]\nepochs = 'many'\n", ["training.epochs", "integer", "'many'"]),
         ("[network]\nlikelihood = 'poisson'\n", ["network.likelihood", "poisson"]),
+        ("[network]\nkind = 'transformer'\n", ["network.kind", "'pixel-vae', 'feature-vae'", "'transformer'"]),
+        ("[network]\nkind = 'feature-vae'\nwidht = 3\n", ["unknown entry network.widht", "3"]),
         ("[normalise]\nflat_field_sigma = 1e9\n", ["normalise.flat_field_sigma", "256"]),
         ("[thresholds]\npolicy = 'fixed'\n", ["thresholds", "review_threshold"]),
         ("[thresholds]\nreview_overkill_rate = nan\n", ["thresholds.review_overkill_rate", "nan"]),

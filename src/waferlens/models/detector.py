@@ -5,25 +5,42 @@ score happens outside it, so an engine that reproduces it reproduces the decisio
 
     pixels ──Normalise──► image ──network──► reconstruction, latent
                             └───────────ErrorMap(image, reconstruction)──► heatmap, score, error
+
+A network that compares features (``FeatureVAE``) gives a third answer, how far they lie from those expected;
+heatmap and score are then made of that.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Discriminator, Tag
 from torch import Tensor, nn
 
 from waferlens.models.error_map import ErrorMap, ErrorMapOptions
+from waferlens.models.feature_vae import FeatureVAE, FeatureVAEOptions
 from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.models.pixel_vae import PixelVAE, PixelVAEOptions
+
+
+def _kind(options: Any) -> str:
+    """A network that does not say its kind is a ``pixel-vae``."""
+    told = options.get("kind", "pixel-vae") if isinstance(options, dict) else getattr(options, "kind", "")
+    return str(told)
+
+
+NETWORK_KINDS = ("pixel-vae", "feature-vae")
+NetworkOptions = Annotated[
+    Annotated[PixelVAEOptions, Tag("pixel-vae")] | Annotated[FeatureVAEOptions, Tag("feature-vae")],
+    Discriminator(_kind),
+]
 
 
 class DetectorOptions(BaseModel, frozen=True, extra="forbid"):
     """Everything that fixes the graph, short of what is learned."""
 
     normalise: NormaliseOptions = NormaliseOptions()
-    network: PixelVAEOptions = PixelVAEOptions()
+    network: NetworkOptions = PixelVAEOptions()
     error_map: ErrorMapOptions = ErrorMapOptions()
 
 
@@ -59,8 +76,8 @@ class Detector(nn.Module):
     def forward(self, pixels: Tensor) -> DetectorOutput:
         """pixels: (B, 1, 256, 256), ``uint8`` or float32 in [0, 1]."""
         image = self.normalise(pixels)
-        reconstruction, latent = self.network(image)
-        summary = self.error_map(image, reconstruction)
+        reconstruction, latent, *departure = self.network(image)
+        summary = self.error_map(image, reconstruction, *departure)
         return DetectorOutput(reconstruction, summary.heatmap, summary.score, summary.reconstruction_error, latent)
 
     @property
@@ -71,4 +88,10 @@ class Detector(nn.Module):
 
 def build_detector(options: DetectorOptions) -> Detector:
     """An untrained, uncalibrated detector of these options, in evaluation mode."""
-    return Detector(Normalise(options.normalise), PixelVAE(options.network), ErrorMap(options.error_map)).eval()
+    network = build_network(options.network)
+    return Detector(Normalise(options.normalise), network, ErrorMap(options.error_map)).eval()
+
+
+def build_network(options: PixelVAEOptions | FeatureVAEOptions) -> PixelVAE | FeatureVAE:
+    """An untrained network; a backbone has random weights until training or a bundle loads them."""
+    return PixelVAE(options) if isinstance(options, PixelVAEOptions) else FeatureVAE(options)

@@ -28,6 +28,8 @@ from waferlens.records import IMAGE_SIZE
 
 _BOX = 4
 _ERROR_BOX = 2
+# A departure comes on cells of 8x8 pixels and is spread by no narrower a Gaussian.
+_COARSE_BOX, _LEAST_COARSE_SIGMA = 8, 4.0
 # Given to boxes outside the region of interest: none of them can be among the most deviating ones.
 _OUTSIDE_ROI = -1e6
 
@@ -53,6 +55,7 @@ class ErrorMap(nn.Module):
     """Squared error to calibrated heatmap and score. Starts uncalibrated: mean 0, deviation 1."""
 
     smoothing: Tensor
+    coarse_smoothing: Tensor
     roi: Tensor
     error_mean: Tensor
     error_deviation: Tensor
@@ -65,22 +68,31 @@ class ErrorMap(nn.Module):
         shape = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
         matrix = gaussian_matrix(options.smoothing_sigma, IMAGE_SIZE, box=_ERROR_BOX)
         self.register_buffer("smoothing", matrix, persistent=False)
+        coarse = gaussian_matrix(max(options.smoothing_sigma, _LEAST_COARSE_SIGMA), IMAGE_SIZE, box=_COARSE_BOX)
+        self.register_buffer("coarse_smoothing", coarse, persistent=False)
         self.register_buffer("roi", torch.ones(shape))
         self.register_buffer("error_mean", torch.zeros(shape))
         self.register_buffer("error_deviation", torch.ones(shape))
         self.register_buffer("score_location", torch.tensor(0.0))
         self.register_buffer("score_scale", torch.tensor(1.0))
 
-    def forward(self, image: Tensor, reconstruction: Tensor) -> ErrorSummary:
-        """image, reconstruction: (B, 1, 256, 256) in [0, 1]."""
+    def forward(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> ErrorSummary:
+        """image, reconstruction: (B, 1, 256, 256) in [0, 1].
+
+        departure: (B, 1, 32, 32), how far a network that compares features finds them from those expected; the
+        heatmap and the score are then made of it, the reconstruction error still of the pixels.
+        """
         difference = self._difference(image, reconstruction)
-        heatmap = self.deviations(self._smoothed(difference))
+        raw = self._smoothed(difference) if departure is None else self._spread(departure)
+        heatmap = self.deviations(raw)
         score = (self.peak(heatmap) - self.score_location) / self.score_scale
         reconstruction_error = _squared(difference).mean(dim=1) / self.roi.mean()
         return ErrorSummary(heatmap, score, reconstruction_error)
 
-    def smoothed_error(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+    def smoothed_error(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> Tensor:
         """What calibration collects over normals: (B, 1, 256, 256), not yet in deviations."""
+        if departure is not None:
+            return self._spread(departure)
         return self._smoothed(self._difference(image, reconstruction))
 
     def _difference(self, image: Tensor, reconstruction: Tensor) -> Tensor:
@@ -95,6 +107,10 @@ class ErrorMap(nn.Module):
     def _smoothed(self, difference: Tensor) -> Tensor:
         maps = difference.view(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
         return smooth(_squared(F.avg_pool2d(maps, _ERROR_BOX)), self.smoothing)
+
+    def _spread(self, departure: Tensor) -> Tensor:
+        """A coarse departure over the pixels, zero outside the region of interest."""
+        return smooth(departure, self.coarse_smoothing) * self.roi
 
     def deviations(self, smoothed: Tensor) -> Tensor:
         """Smoothed error in deviations of the normals at the same position."""

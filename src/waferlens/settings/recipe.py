@@ -17,7 +17,7 @@ from waferlens.decision.thresholds import ThresholdOptions
 from waferlens.errors import OptionsError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.images.options import ImageOptions
-from waferlens.models.detector import DetectorOptions
+from waferlens.models.detector import NETWORK_KINDS, DetectorOptions, NetworkOptions
 from waferlens.models.error_map import ErrorMapOptions
 from waferlens.models.normalise import NormaliseOptions
 from waferlens.models.pixel_vae import PixelVAEOptions
@@ -33,7 +33,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     description: str = ""
     images: ImageOptions = ImageOptions()
     normalise: NormaliseOptions = NormaliseOptions()
-    network: PixelVAEOptions = PixelVAEOptions()
+    network: NetworkOptions = PixelVAEOptions()
     error_map: ErrorMapOptions = ErrorMapOptions()
     training: TrainingOptions = TrainingOptions()
     augmentation: AugmentationOptions = AugmentationOptions()
@@ -75,7 +75,11 @@ def recipe_from(content: dict[str, Any], name: str) -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        entry = ".".join(map(str, first["loc"])) or "the recipe"
+        # A network's kind stands in the location too: the entry's name has none.
+        entry = ".".join(str(part) for part in first["loc"] if part not in NETWORK_KINDS) or "the recipe"
+        if first["type"] == "union_tag_invalid":
+            kinds, kind = first["ctx"]["expected_tags"], first["ctx"]["tag"]
+            raise OptionsError(f"{name}: {entry}.kind", expected=kinds, found=repr(kind)) from error
         if first["type"] == "value_error":  # a rule over several entries: its message says it all
             raise OptionsError(f"{name}: {entry}: {first['ctx']['error']}") from error
         unknown = first["type"] == "extra_forbidden"

@@ -99,8 +99,8 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     error_map, device = detector.error_map, detector.error_map.error_mean.device
     folds = [_Moments(device) for _ in range(min(options.num_folds, len(indices)))]
     errors, latents = [], []
-    for fold, image, reconstruction, latent in _reconstructed(detector, held_out, indices, len(folds)):
-        folds[fold].add(error_map.smoothed_error(image, reconstruction))
+    for fold, image, (reconstruction, latent, *departure) in _expected(detector, held_out, indices, len(folds)):
+        folds[fold].add(error_map.smoothed_error(image, reconstruction, *departure))
         errors.append(error_map(image, reconstruction).reconstruction_error.double().cpu())
         latents.append(latent.cpu())
     everyone = _Moments(device)
@@ -110,9 +110,9 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
 
     # Second pass: the peak of every image under the statistics of the folds that do not hold it.
     peaks = []
-    for fold, image, reconstruction, _ in _reconstructed(detector, held_out, indices, len(folds)):
+    for fold, image, (reconstruction, _, *departure) in _expected(detector, held_out, indices, len(folds)):
         mean, deviation = everyone.without(folds[fold]).statistics(options)
-        heatmap = (error_map.smoothed_error(image, reconstruction) - mean) / deviation
+        heatmap = (error_map.smoothed_error(image, reconstruction, *departure) - mean) / deviation
         peaks.append(error_map.peak(heatmap).double().cpu())
     peak = torch.cat(peaks)
     location, scale = peak.mean(), peak.std().clamp(min=1e-6)
@@ -136,16 +136,15 @@ def _fold_order(num_images: int, num_folds: int) -> npt.NDArray[np.int64]:
     return np.concatenate([np.arange(fold, num_images, num_folds) for fold in range(num_folds)])
 
 
-def _reconstructed(
+def _expected(
     detector: Detector, images: Feed, indices: npt.NDArray[np.int64], num_folds: int
-) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
-    """(fold, image, reconstruction, latent) batch by batch; a batch never mixes folds."""
+) -> Iterator[tuple[int, Tensor, tuple[Tensor, ...]]]:
+    """(fold, image, what the network answers) batch by batch; a batch never mixes folds."""
     for fold in range(num_folds):
         members = indices[fold::num_folds]
         for start in range(0, len(members), _BATCH):
             image = images.take(members[start : start + _BATCH])
-            reconstruction, latent = detector.network(image)
-            yield fold, image, reconstruction, latent
+            yield fold, image, detector.network(image)
 
 
 @torch.inference_mode()
@@ -175,6 +174,6 @@ def measure_repeatability(
 
 
 def _score(detector: Detector, image: Tensor, score_name: ScoreName) -> Tensor:
-    reconstruction, _ = detector.network(image)
-    summary: ErrorSummary = detector.error_map(image, reconstruction)
+    reconstruction, _, *departure = detector.network(image)
+    summary: ErrorSummary = detector.error_map(image, reconstruction, *departure)
     return summary.score if score_name == "score" else summary.reconstruction_error

@@ -15,6 +15,7 @@ from torch import nn
 
 from waferlens.errors import NonFiniteLossError
 from waferlens.images.augment import AugmentationOptions
+from waferlens.models.feature_vae import FeatureVAE
 from waferlens.models.pixel_vae import PixelVAE
 from waferlens.training import schedule
 from waferlens.training.augment import augment_batch
@@ -42,7 +43,7 @@ Watcher = Callable[[Progress], None]
 
 def train(
     fabric: Fabric,
-    network: PixelVAE,
+    network: PixelVAE | FeatureVAE,
     training: Feed,
     validation: Feed,
     options: TrainingOptions,
@@ -166,7 +167,7 @@ def _close_epoch(state: TrainingState, held_out: float, beta: float, rate: float
     state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0, 0.0]
 
 
-def _keep_best(state: TrainingState, network: PixelVAE, options: TrainingOptions) -> None:
+def _keep_best(state: TrainingState, network: PixelVAE | FeatureVAE, options: TrainingOptions) -> None:
     """Remember the weights when the epoch that just ended is the best one so far."""
     newest = state.epoch - 1
     if best_epoch(state.history, options) == newest:
@@ -178,7 +179,7 @@ def _checkpoint(
     fabric: Fabric,
     folder: Path,
     state: TrainingState,
-    network: PixelVAE,
+    network: PixelVAE | FeatureVAE,
     optimiser: torch.optim.Optimizer,
     run: str,
 ) -> None:

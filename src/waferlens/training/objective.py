@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from waferlens.models.elbo import kl_to_standard_normal, negative_log_likelihood, reparameterise
+from waferlens.models.feature_vae import FeatureVAE
 from waferlens.models.pixel_vae import PixelVAE
 
 
 class ElboObjective(nn.Module):
     """The network with its loss around it, so that data-parallel wrappers see one ``forward``."""
 
-    def __init__(self, network: PixelVAE) -> None:
+    def __init__(self, network: PixelVAE | FeatureVAE) -> None:
         super().__init__()
         self.network = network
 
@@ -21,9 +23,25 @@ class ElboObjective(nn.Module):
 
         With a generator z is sampled (training); without, z is the posterior mean (validation).
         """
-        mean, log_variance = self.network.encode(image)
+        network = self.network
+        seen = network.features(image) if isinstance(network, FeatureVAE) else image
+        mean, log_variance = network.encode(seen)
         z = mean if generator is None else reparameterise(mean, log_variance, generator)
-        reconstruction = negative_log_likelihood(
-            self.network.options.likelihood, self.network.decode(z), image, self.network.log_sigma
-        )
+        if isinstance(network, FeatureVAE):
+            reconstruction = _features_and_pixels(network, z, seen, image)
+        else:
+            reconstruction = negative_log_likelihood(
+                network.options.likelihood, network.decode(z), image, network.log_sigma
+            )
         return torch.stack([reconstruction.mean(), kl_to_standard_normal(mean, log_variance).mean()])
+
+
+def _features_and_pixels(network: FeatureVAE, z: Tensor, features: Tensor, image: Tensor) -> Tensor:
+    """-log p(features | z), Gaussian of unit variance up to its constant, plus -log p(image | z), (B,).
+
+    The image is decoded from a z that passes no gradient back: what inspectors are shown has no say in what the
+    latent keeps.
+    """
+    found = 0.5 * F.mse_loss(network.decode(z), features, reduction="none").flatten(1).sum(dim=1)
+    shown = F.binary_cross_entropy_with_logits(network.decode_pixels(z.detach()), image, reduction="none")
+    return found + shown.flatten(1).sum(dim=1)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from waferlens.images.augment import AugmentationOptions
 from waferlens.images.cache import PackedImages
 from waferlens.images.splits import Split
 from waferlens.models.detector import Detector, DetectorOptions, build_detector
+from waferlens.models.feature_vae import FeatureVAE
 from waferlens.models.pixel_vae import PixelVAE
 from waferlens.records import FloatArray
 from waferlens.training.calibrate import Calibration, CalibrationOptions, calibrate, measure_repeatability
+from waferlens.training.features import learn_usual_residuals, prepare_features
 from waferlens.training.feed import Feed
 from waferlens.training.loop import Watcher, train
 from waferlens.training.options import TrainingOptions
@@ -76,8 +79,10 @@ def fit(
         Feed(images, rows_of(images, {image.name for image in part}), detector.normalise, fabric.device)
         for part in (split.train, split.validation)
     )
-    network = detector.network
-    assert isinstance(network, PixelVAE)
+    network = cast(PixelVAE | FeatureVAE, detector.network)
+    if isinstance(network, FeatureVAE):
+        say("reading the features of the training images")
+        prepare_features(network.to(fabric.device), training)
     history = train(
         fabric,
         network,
@@ -90,6 +95,9 @@ def fit(
         run=run,
         watch=watch,
     )
+    if isinstance(network, FeatureVAE):
+        say("learning what the network leaves of normal images")
+        learn_usual_residuals(network, training, options.augmentation, seed_for(seed, "residuals"))
     say("calibrating on held-out normals")
     detector.to(fabric.device).eval()
     calibration = calibrate(detector, validation, options.calibration)
