@@ -65,6 +65,14 @@ def test_metrics_say_which_bundle_on_which_data(metrics, bundle):
     assert metrics["engine"] == json.loads((bundle / "parity.json").read_text())["default_engine"]
 
 
+def test_every_type_is_held_out_and_the_worst_is_named_in_the_report(metrics, evaluated):
+    novel = metrics["novel_defects"]
+    assert set(novel["types"]) == KNOWN
+    assert novel["worst_type"] == min(novel["types"], key=lambda name: novel["types"][name]["auroc"]["value"])
+    assert f"<strong>{novel['worst_type']}</strong> fares worst" in (evaluated / "report.html").read_text()
+    assert set(novel["clusters"]) == {"latents", "heatmap"}
+
+
 def test_the_report_fetches_nothing(evaluated):
     references = References((evaluated / "report.html").read_text())
     assert references.fetched
@@ -76,7 +84,7 @@ def test_the_report_fetches_nothing(evaluated):
 
 def test_the_report_holds_exploration_baselines_evaluation_and_errors(evaluated):
     page = (evaluated / "report.html").read_text()
-    for heading in ("Exploration", "Baselines", "Evaluation", "Error analysis"):
+    for heading in ("Exploration", "Baselines", "Evaluation", "Novel defects", "Error analysis"):
         assert f"<h2>{heading}</h2>" in page
 
 

@@ -6,7 +6,9 @@ import typer
 
 from waferlens.cli.main import app
 
-COMMANDS = {"demo", "explore", "baseline", "train", "evaluate", "inspect", "export", "bench", "data"}
+COMMANDS = {
+    "demo", "explore", "baseline", "train", "evaluate", "robustness", "pod", "inspect", "export", "bench", "data",
+}  # fmt: skip
 
 
 def leaves(group, path=()):
@@ -39,7 +41,7 @@ def test_every_command_argument_and_option_has_help():
 
 def test_what_scripts_would_read_can_be_had_as_json():
     commands = dict(leaves(typer.main.get_command(app)))
-    for name in ("data check", "baseline", "evaluate", "inspect", "export", "bench"):
+    for name in ("data check", "baseline", "evaluate", "pod", "inspect", "export", "bench"):
         assert "as_json" in {parameter.name for parameter in commands[name].params}
 
 

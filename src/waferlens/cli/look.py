@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -49,6 +49,12 @@ def evaluate(
     out: ReportFolder,
     engine: Annotated[str | None, typer.Option(help="Instead of the bundle's default engine.")] = None,
     baselines: Annotated[bool, typer.Option(help="Also fit and score the baselines.")] = True,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also score disturbed images; takes minutes.")
+    ] = False,
+    pod: Annotated[
+        bool, typer.Option("--pod", help="Also plant defects on the normal images; takes minutes.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a bundle on labelled images: report.html for people, metrics.json for scripts.
@@ -61,10 +67,83 @@ def evaluate(
     with console.progress_bars() as bars:
         told = Told(say=bars.say, count=bars.count, watch=bars.watch)
         metrics = evaluate_bundle(
-            bundle, data, out, engine=engine, with_baselines=baselines, command=arguments.command_line(), told=told
+            bundle,
+            data,
+            out,
+            engine=engine,
+            with_baselines=baselines,
+            with_robustness=robustness,
+            with_pod=pod,
+            command=arguments.command_line(),
+            told=told,
         )
         bars.say(f"wrote {out / 'report.html'} and {out / 'metrics.json'}")
     if as_json:
         console.print_json(metrics)
     else:
         tables.print_metrics({metrics["bundle"]: metrics, **metrics["baselines"]})
+
+
+def robustness(
+    bundle: BundleFolder,
+    data: DataFolder,
+    out: ReportFolder,
+    images: Annotated[int, typer.Option(min=1, help="Of each class, at most.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of noise and directions.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Disturb labelled images as a line would (light, focus, stage, coding) and see what it costs.
+
+    Writes robustness.json and robustness.png. Levels that cost more than 0.02 AUROC are marked.
+    """
+    from waferlens.wiring.robustness import robustness_bundle
+    from waferlens.wiring.told import Told
+
+    with console.progress_bars() as bars:
+        told = Told(say=bars.say, count=bars.count, watch=bars.watch)
+        found = robustness_bundle(
+            bundle, data, out, num_images=images, seed=seed, command=arguments.command_line(), told=told
+        )
+        bars.say(f"wrote {out / 'robustness.json'} and {out / 'robustness.png'}")
+    if as_json:
+        console.print_json(found)
+    else:
+        tables.print_robustness(found)
+
+
+def pod(
+    bundle: BundleFolder,
+    data: DataFolder,
+    out: ReportFolder,
+    images: Annotated[int, typer.Option(min=1, help="Normal images, at most.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Of the planted defects.")] = 0,
+    threshold: Annotated[
+        Literal["review", "reject"], typer.Option(help="From which decision on a defect counts as found.")
+    ] = "review",
+    as_json: AsJson = False,
+) -> None:
+    """Plant defects of known size on normal images: from which size on are they found (POD, MIL-HDBK-1823A).
+
+    Needs no defective image. Takes normal test images, or others that the bundle was not trained on. Writes
+    pod.json, pod.svg and pod.png.
+    """
+    from waferlens.wiring.pod import pod_bundle
+    from waferlens.wiring.told import Told
+
+    with console.progress_bars() as bars:
+        told = Told(say=bars.say, count=bars.count, watch=bars.watch)
+        found = pod_bundle(
+            bundle,
+            data,
+            out,
+            num_images=images,
+            seed=seed,
+            alarm=threshold,
+            command=arguments.command_line(),
+            told=told,
+        )
+        bars.say(f"wrote {out / 'pod.json'}, {out / 'pod.svg'} and {out / 'pod.png'}")
+    if as_json:
+        console.print_json(found)
+    else:
+        tables.print_pod(found)

@@ -112,6 +112,67 @@ def print_best_batch(throughput: float, best: Mapping[str, Any] | None) -> None:
     )
 
 
+def print_robustness(found: Mapping[str, Any]) -> None:
+    """One row a level, the undisturbed images first; then the levels that cost more than allowed."""
+    kinds = list(found["disturbances"].values())
+    rows = [_robustness_row("Undisturbed", kinds[0]["levels"][0])]
+    for kind in kinds:
+        for level in kind["levels"][1:]:
+            mark = " COSTS" if level["is_costly"] else ""
+            rows.append(_robustness_row(f"{kind['title']}, {level['name']}{mark}", level))
+    counts = found["counts"]
+    title = f"{counts['normal']} normal and {counts['defective']} defective images, 95 % intervals"
+    print_table(title, ["level", "AUROC", "paired change", "overkill", "escapes"], rows)
+    costly = {
+        kind["title"]: ", ".join(
+            f"{level['name']} ({level['auroc_change']['value']:.4f})"
+            for level in kind["levels"]
+            if level["is_costly"]
+        )
+        for kind in kinds
+        if kind["costly_levels"]
+    }
+    print_facts(f"COSTS: AUROC lower by more than {found['max_cost']:g}", costly or {"none": "no level does that"})
+
+
+def _robustness_row(name: str, level: Mapping[str, Any]) -> list[str]:
+    change = level["auroc_change"]
+    # Equal rankings have no variance and so no interval: the change is still known.
+    unchanged = change["value"] == 0 and change["low"] is None
+    return [
+        name,
+        _estimate(level["auroc"], False),
+        "0" if unchanged else _estimate(change, False),
+        _estimate(level["overkill_rate"], True),
+        _estimate(level["escape_rate"], True),
+    ]
+
+
+def print_pod(found: Mapping[str, Any]) -> None:
+    """One row a kind and contrast of planted defects, then what the rows rest on."""
+    from waferlens.evaluation.pod_curve import PodSize
+
+    rows = []
+    for series in found["series"]:
+        contrast = "" if series["contrast"] is None else f", {series['contrast']:.0%}"
+        name, curve = f"{series['kind']}{contrast}", series["curve"]
+        if curve is None:
+            rows.append([name, "0", "", "", "", "not planted"])
+            continue
+        a50, a90, claimed = (PodSize(**curve[key]) for key in ("a50", "a90", "a90_95"))
+        shown = [f"{size} {size.interval}".rstrip() for size in (a50, a90)]
+        num_images = max(row["num_trials"] for row in curve["by_size"])
+        rows.append([name, str(num_images), *shown, str(claimed), curve["outcome"]])
+    decision = "REVIEW or REJECT" if found["alarm"] == "review" else "REJECT"
+    title = f"Sizes in pixels that are found with 50 % and 90 %; found is {decision}"
+    print_table(title, ["defect", "images", "a50", "a90", "a90/95", "curve"], rows)
+    facts = {
+        "false calls, unplanted": f"{_estimate(found['false_call_rate'], True)} of {found['num_normals']} images",
+        "images": found["source"],
+    }
+    print_facts("What these rest on", facts)
+
+
 def print_facts(title: str, facts: Mapping[str, str]) -> None:
     """Names and values."""
     print_table(title, ["", ""], [[name, value] for name, value in facts.items()])

@@ -18,6 +18,7 @@ from waferlens.evaluation.answers import answers
 from waferlens.evaluation.exploration import ExplorationData, explore
 from waferlens.evaluation.failures import ErrorAnalysis, FailureCase, analyse_errors, describe
 from waferlens.evaluation.figures import Picture
+from waferlens.evaluation.novel_defects import THRESHOLD_TITLES
 from waferlens.evaluation.paired import PairedComparison, compare
 from waferlens.evaluation.per_type import per_defect_type
 from waferlens.evaluation.report_content import ReportContent
@@ -29,7 +30,15 @@ from waferlens.evaluation.tiles import case_strip, heat_scale
 from waferlens.evaluation.verdicts import best_provable_rate, estimate_of, sample_rows, target_rows
 
 REPORT, EXPLORATION = "report.html.j2", "exploration.html.j2"
-TEMPLATES = (REPORT, EXPLORATION, "exploration_section.html.j2", "picture.html.j2")
+TEMPLATES = (
+    REPORT,
+    EXPLORATION,
+    "exploration_section.html.j2",
+    "novelty_section.html.j2",
+    "robustness_section.html.j2",
+    "pod_section.html.j2",
+    "picture.html.j2",
+)
 STYLE_SHEET = "report.css"
 FPR_NAME, REVIEW_NAME, REJECT_NAME = "FPR 5\N{NO-BREAK SPACE}%", "REVIEW", "REJECT"
 
@@ -98,7 +107,10 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "exploration": exploration,
         "answers": answers(exploration),
         "pictures": exploration_pictures(content.exploration, exploration)
-        | result_pictures(content, thresholds, types),
+        | result_pictures(content, thresholds, types)
+        | ({} if content.novel_defects is None else content.novel_defects.pictures()),
+        "novelty": content.novel_defects,
+        "novelty_titles": THRESHOLD_TITLES,
         "types": types,
         "threshold_names": list(thresholds),
         "tests": _paired_tests(content),

@@ -8,6 +8,9 @@ from typing import Any
 
 from waferlens.errors import DataError
 from waferlens.evaluation.exploration import ExplorationData
+from waferlens.evaluation.novel_defects import NovelDefects
+from waferlens.evaluation.pod_study import PodStudy
+from waferlens.evaluation.robustness import Robustness
 from waferlens.evaluation.scored import ScoredImages
 from waferlens.records import Estimate
 
@@ -24,7 +27,9 @@ class ReportContent:
     review_threshold, reject_threshold: the bundle's, on the calibrated score; thresholds_policy: how they
     were set, in a sentence. data_facts: counts, splits, preprocessing, by name. baseline_notes: what the
     reader must know, such as where k was cut. provenance: seed, commit, data fingerprint, versions, command.
+    novel_defects: each type held out, clusters and map of the latents; None leaves the section out.
     latency_ms: of one image, if measured, and latency_note: on which machine.
+    robustness: the detector on disturbed images, if that was asked for. pod: on planted defects, if asked for.
 
     Raises DataError when metrics are missing or a baseline scored other images.
     """
@@ -43,7 +48,10 @@ class ReportContent:
     provenance: Mapping[str, str] = field(default_factory=dict)
     latency_ms: Estimate | None = None
     latency_note: str = ""
+    novel_defects: NovelDefects | None = None
     seed: int = 0
+    robustness: Robustness | None = None
+    pod: PodStudy | None = None
 
     def __post_init__(self) -> None:
         missing = {self.detector.method, *self.baselines} - set(self.metrics)

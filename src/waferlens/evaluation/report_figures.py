@@ -10,6 +10,8 @@ from waferlens.evaluation.exploration import Exploration, ExplorationData
 from waferlens.evaluation.figures import Picture
 from waferlens.evaluation.per_type import TypeResult
 from waferlens.evaluation.plots_data import class_intensity_figure, intensity_figure, training_figure
+from waferlens.evaluation.plots_pod import pod_picture
+from waferlens.evaluation.plots_robustness import robustness_picture
 from waferlens.evaluation.plots_scores import (
     pr_figure,
     roc_figure,
@@ -63,7 +65,9 @@ def exploration_pictures(data: ExplorationData, found: Exploration) -> dict[str,
 def result_pictures(
     content: ReportContent, thresholds: Mapping[str, float], types: tuple[TypeResult, ...]
 ) -> dict[str, Picture]:
-    """Keys: distribution, training, roc, pr, types, baseline_errors, baseline_scores, where there is data."""
+    """Keys: distribution, training, roc, pr, types, baseline_errors, baseline_scores, robustness, pod, where there
+    is data.
+    """
     detector, defective = content.detector, content.detector.defective
     pictures = {
         "distribution": score_distributions(
@@ -73,6 +77,10 @@ def result_pictures(
             "Lines: thresholds.",
         )
     }
+    if content.robustness is not None:
+        pictures["robustness"] = robustness_picture(content.robustness)
+    if content.pod is not None:
+        pictures["pod"] = pod_picture(content.pod)
     if content.history:
         pictures["training"] = training_figure(content.history, caption="Mean over the images of an epoch.")
     if not detector.has_both_classes:

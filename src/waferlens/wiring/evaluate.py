@@ -16,6 +16,7 @@ from waferlens.decision.thresholds import Thresholds
 from waferlens.engines.parity import default_engine
 from waferlens.engines.runtimes import open_engine
 from waferlens.evaluation.exploration import ExplorationData
+from waferlens.evaluation.novel_defects import find_novel_defects
 from waferlens.evaluation.report import write_report
 from waferlens.evaluation.report_content import ReportContent
 from waferlens.evaluation.scored import ScoredImages
@@ -29,7 +30,10 @@ from waferlens.settings.recipe import recipe_from
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import spread_evenly
 from waferlens.wiring.baseline import Baselines, run_baselines
+from waferlens.wiring.planted import Judge
+from waferlens.wiring.pod import pod_of_test
 from waferlens.wiring.reading import pack_test, pack_training
+from waferlens.wiring.robustness import measure_robustness
 from waferlens.wiring.scoring import MAX_EXPLORED, TestSet, normalised, read_test_set, score_test_set
 from waferlens.wiring.told import Told
 
@@ -37,12 +41,22 @@ _PARTS: tuple[Part, Part] = ("train", "validation")
 
 
 def evaluate_bundle(
-    bundle: Path, data: Path, out: Path, *, engine: str | None, with_baselines: bool, command: str, told: Told
+    bundle: Path,
+    data: Path,
+    out: Path,
+    *,
+    engine: str | None,
+    with_baselines: bool,
+    command: str,
+    told: Told,
+    with_robustness: bool = False,
+    with_pod: bool = False,
 ) -> dict[str, Any]:
     """Write ``out/report.html`` and ``out/metrics.json``; returns the latter's content.
 
-    engine: None for the bundle's default. Raises BundleError, DataError (no labelled image, a test image that
-    the bundle was trained on) and EngineError.
+    engine: None for the bundle's default. with_robustness: score disturbed images as well. with_pod: plant
+    defects on the normal images as well. Raises BundleError, DataError (no labelled image, a test image that the
+    bundle was trained on) and EngineError.
     """
     origin = verify_bundle(bundle)["provenance"]
     config, thresholds, detector = (
@@ -71,6 +85,15 @@ def evaluate_bundle(
     by_score = thresholds.score_name == "score"
     review, reject = (thresholds.review, thresholds.reject) if by_score else (None, None)
     metrics = metrics_for(scored, review_threshold=review, reject_threshold=reject)
+    novel = find_novel_defects(scored, review_threshold=review, reject_threshold=reject)
+
+    robustness = None
+    if with_robustness:
+        robustness = measure_robustness(running, dataset.test, packed, thresholds, told=told)
+    pod = None
+    if with_pod:
+        judge = Judge(infer=running.infer, thresholds=thresholds, alarm="review")
+        pod = pod_of_test(judge, dataset.test, packed, detector, seed=config.seed, told=told)
 
     told.say("writing the report")
     out.mkdir(parents=True, exist_ok=True)
@@ -89,9 +112,20 @@ def evaluate_bundle(
         baseline_notes=baselines.notes,
         provenance={**facts, **{name: _as_text(value) for name, value in origin.items() if name != "command"}},
         seed=config.seed,
+        novel_defects=novel,
+        robustness=robustness,
+        pod=pod,
     )
     write_report(content, out / "report.html")
-    everything = {**facts, **metrics, "baselines": baselines.metrics, "provenance": origin}
+    everything = {
+        **facts,
+        **metrics,
+        "novel_defects": novel.as_dict(),
+        "robustness": None if robustness is None else robustness.as_dict(),
+        "pod": None if pod is None else pod.as_dict(),
+        "baselines": baselines.metrics,
+        "provenance": origin,
+    }
     (out / "metrics.json").write_text(json.dumps(everything, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return everything
 

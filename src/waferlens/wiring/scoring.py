@@ -66,13 +66,8 @@ class TestSet:
         )
 
 
-def read_test_set(
-    refs: Sequence[ImageRef], packed: PackedImages, normalise: Normalise, options: ImageOptions
-) -> TestSet:
-    """Images as the network will see them, and their masks.
-
-    Raises DataError when there is no labelled image or one has no label.
-    """
+def require_labels(refs: Sequence[ImageRef]) -> None:
+    """Raise DataError when there is no image or one has no label."""
     unlabelled = [ref.name for ref in refs if ref.label is Label.UNKNOWN]
     if unlabelled or not refs:
         raise DataError(
@@ -80,6 +75,16 @@ def read_test_set(
             expected="test/good and test/<defect type>, or a manifest with labels",
             found=f"{len(unlabelled)} without a label, such as {unlabelled[0]}" if unlabelled else "none",
         )
+
+
+def read_test_set(
+    refs: Sequence[ImageRef], packed: PackedImages, normalise: Normalise, options: ImageOptions
+) -> TestSet:
+    """Images as the network will see them, and their masks.
+
+    Raises DataError when there is no labelled image or one has no label.
+    """
+    require_labels(refs)
     masks = np.zeros((len(refs), IMAGE_SIZE, IMAGE_SIZE), dtype=np.bool_)
     has_mask = np.ones(len(refs), dtype=np.bool_)
     for index, ref in enumerate(refs):
