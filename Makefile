@@ -43,7 +43,7 @@ format: setup ## format the code
 bench: setup runs/bench/training.json runs/bench/engines.json runs/bench/gpu.json ## speed on this machine, into runs/bench
 	@ls -l runs/bench
 
-results: bench runs/bench/transistor.json ## docs/results.md again (an hour: five seeds on MVTec AD transistor)
+results: bench runs/bench/transistor.json runs/bench/features.json ## docs/results.md again (an hour: five seeds on MVTec AD transistor)
 	@$(BIN)/python bench/results.py
 
 runs/bench/training.json: | setup
@@ -54,6 +54,9 @@ runs/bench/gpu.json: | setup
 
 runs/bench/transistor.json: | setup
 	@$(BIN)/python bench/transistor.py --out $@
+
+runs/bench/features.json: | setup
+	@$(BIN)/python bench/transistor.py --recipe recipes/features.toml --work runs/features --out $@
 
 runs/bench/engines.json: | setup
 	@mkdir -p runs/bench

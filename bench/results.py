@@ -35,16 +35,17 @@ def machine() -> str:
 def transistor(content: dict[str, Any]) -> Iterator[str]:
     runs, summary = content["runs"], content["summary"]
     seconds = [run["training_seconds"] for run in runs]
-    yield "## MVTec AD transistor\n"
+    detector = next(name for name in runs[0]["methods"] if name.endswith("-vae"))
+    yield f"\n## MVTec AD transistor, {detector}\n"
     yield (
-        f"`recipes/transistor.toml`, {len(runs)} seed(s) from 0: each draws its own split of the 213 normal images "
+        f"`recipes/{runs[0].get('recipe', 'transistor.toml')}`, {len(runs)} seed(s) from 0: each draws its own split of the 213 normal images "
         f"(170 to learn from, 43 held out), its own weights and augmentation; PCA and the texture features learn from the "
         f"same split. Official test set, 60 normal and 40 defective images. Mean over seeds, with the standard deviation. "
         f"Training took {min(seconds):.0f} to {max(seconds):.0f} s on a machine that did other work at the time.\n"
     )
     yield "| method | score | " + " | ".join(FIGURES.values()) + " |"
     yield "| --- | --- |" + " --- |" * len(FIGURES)
-    order = sorted(summary, key=lambda name: (name != "pixel-vae", not name.startswith("pca"), len(name), name))
+    order = sorted(summary, key=lambda name: (name != detector, not name.startswith("pca"), len(name), name))
     for method in order:
         for score, title in SCORES.items():
             if score in summary[method]:
@@ -130,7 +131,7 @@ def main() -> None:
     arguments.add_argument("--bench", type=Path, default=Path("runs/bench"))
     arguments.add_argument("--out", type=Path, default=Path("docs/results.md"))
     told = arguments.parse_args()
-    parts = {"transistor": transistor, "training": training, "engines": engines, "gpu": gpu}
+    parts = {"transistor": transistor, "features": transistor, "training": training, "engines": engines, "gpu": gpu}
     lines = [
         "# Results\n",
         f"Measured on {datetime.date.today().isoformat()} with Python {platform.python_version()} on: {machine()}. "

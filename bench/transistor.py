@@ -1,6 +1,7 @@
 """MVTec AD transistor over seeds: detector and baselines, both scores, and every engine on the test images.
 
     python bench/transistor.py [--seeds 5] [--recipe recipes/transistor.toml] [--out runs/bench/transistor.json]
+    python bench/transistor.py --recipe recipes/features.toml --work runs/features --out runs/bench/features.json
 
 Each seed trains, evaluates and compares through the same commands that a user gives. The data (non-commercial
 licence, not part of this project) is looked for in WAFERLENS_DATA, then in ../shared/data. A seed that has
@@ -51,7 +52,9 @@ def run_seed(data: Path, recipe: Path, seed: int, work: Path) -> dict[str, Any]:
     learned = json.loads((bundle / "metrics.json").read_text())
     content = {
         "seed": seed,
-        "methods": {"pixel-vae": metrics, **baselines},
+        "methods": {load_config(bundle).detector["network"]["kind"]: metrics, **baselines},
+        "recipe": recipe.name,
+        "num_parameters": load_config(bundle).num_parameters,
         "training_seconds": learned["training_seconds"],
         "num_epochs": learned["num_epochs"],
         "evaluation_seconds": time.perf_counter() - started,
