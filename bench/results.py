@@ -131,7 +131,13 @@ def main() -> None:
     arguments.add_argument("--bench", type=Path, default=Path("runs/bench"))
     arguments.add_argument("--out", type=Path, default=Path("docs/results.md"))
     told = arguments.parse_args()
-    parts = {"transistor": transistor, "features": transistor, "training": training, "engines": engines, "gpu": gpu}
+    parts = {
+        "transistor": transistor,
+        "features": transistor,
+        "training": training,
+        "engines": engines,
+        "gpu": gpu,
+    }
     lines = [
         "# Results\n",
         f"Measured on {datetime.date.today().isoformat()} with Python {platform.python_version()} on: {machine()}. "
