@@ -95,6 +95,11 @@ def test_a_plain_folder_of_normals_needs_no_recipe(waferlens, fab, tmp_path):
     assert {json.loads(line)["decision"] for line in inspected.out.splitlines()} <= {"PASS", "REVIEW", "REJECT"}
 
 
+def _listen_to_interrupts():
+    """A shell starts what it puts in the background deaf to SIGINT, and so would be what the tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def long_run(environment, fab, tmp_path):
     """Arguments of a run of 12 epochs, by --out; and that run, begun and past its first checkpoint."""
@@ -110,6 +115,7 @@ def long_run(environment, fab, tmp_path):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_listen_to_interrupts,
         )
         while not (out / ".checkpoints" / "checkpoint.pt").exists() and running.poll() is None:
             time.sleep(0.01)
