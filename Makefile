@@ -53,10 +53,10 @@ runs/bench/gpu.json: | setup
 	@$(BIN)/python bench/gpu.py --out $@
 
 runs/bench/transistor.json: | setup
-	@$(BIN)/python bench/transistor.py --out $@
+	@$(BIN)/python bench/transistor.py --recipe recipes/transistor-pixel.toml --work runs/pixel --out $@
 
 runs/bench/features.json: | setup
-	@$(BIN)/python bench/transistor.py --recipe recipes/features.toml --work runs/features --out $@
+	@$(BIN)/python bench/transistor.py --out $@
 
 runs/bench/engines.json: | setup
 	@mkdir -p runs/bench

@@ -1,7 +1,7 @@
 """MVTec AD transistor over seeds: detector and baselines, both scores, and every engine on the test images.
 
-    python bench/transistor.py [--seeds 5] [--recipe recipes/transistor.toml] [--out runs/bench/transistor.json]
-    python bench/transistor.py --recipe recipes/features.toml --work runs/features --out runs/bench/features.json
+    python bench/transistor.py [--seeds 5] [--recipe recipes/transistor.toml] [--out FILE]
+    python bench/transistor.py --recipe recipes/transistor-pixel.toml --work runs/pixel --out FILE
 
 Each seed trains, evaluates and compares through the same commands that a user gives. The data (non-commercial
 licence, not part of this project) is looked for in WAFERLENS_DATA, then in ../shared/data. A seed that has
@@ -99,8 +99,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--seeds", type=int, default=5)
     arguments.add_argument("--recipe", type=Path, default=Path("recipes/transistor.toml"))
-    arguments.add_argument("--work", type=Path, default=Path("runs/transistor"))
-    arguments.add_argument("--out", type=Path, default=Path("runs/bench/transistor.json"))
+    arguments.add_argument("--work", type=Path, default=Path("runs/features"))
+    arguments.add_argument("--out", type=Path, default=Path("runs/bench/features.json"))
     told = arguments.parse_args()
     told.work.mkdir(parents=True, exist_ok=True)
     told.out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ RECIPE = """
 name = "tiny"
 
 [network]
+kind = "pixel-vae"
 channels = [4, 4, 8, 8]
 bottleneck_channels = 4
 

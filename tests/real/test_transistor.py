@@ -49,7 +49,8 @@ def transistor() -> Path:
 @pytest.fixture(scope="module")
 def bundle(transistor, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("transistor") / "bundle"
-    waferlens("train", transistor, "--recipe", ROOT / "recipes" / "transistor.toml", "--out", out, "--epochs", 6)
+    recipe = ROOT / "recipes" / "transistor-pixel.toml"
+    waferlens("train", transistor, "--recipe", recipe, "--out", out, "--epochs", 6)
     return out
 
 

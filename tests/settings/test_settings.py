@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from waferlens.errors import OptionsError
+from waferlens.models.feature_vae import FeatureVAEOptions
 from waferlens.settings.environment import cache_folder, num_workers
 from waferlens.settings.recipe import Recipe, load_packaged_recipe, load_recipe, recipe_from, with_training
 
@@ -27,7 +28,7 @@ def test_the_default_recipe_assumes_nothing_of_the_product():
     assert (default.images, default.normalise, default.network) == (
         nothing.images,
         nothing.normalise,
-        nothing.network,
+        FeatureVAEOptions(),
     )
     assert default.thresholds == nothing.thresholds
 
@@ -38,6 +39,14 @@ def test_every_recipe_of_the_repository_loads_and_bears_its_files_name(path):
     assert recipe.name == path.stem
     assert recipe.description
     assert recipe.fit_options().training == recipe.training
+
+
+def test_a_recipe_of_a_pixel_vae_starts_from_the_packaged_one_of_its_kind(tmp_path):
+    recipe = load_recipe(recipe_file(tmp_path, "[network]\nkind = 'pixel-vae'\n"))
+    assert recipe.model_copy(update={"name": "pixel"}) == load_packaged_recipe("pixel").model_copy(
+        update={"name": "pixel"}
+    )
+    assert recipe.training.epochs == 50
 
 
 def test_the_three_promised_recipes_are_there():
@@ -62,7 +71,7 @@ def test_the_literal_recipe_is_the_case_studys():
         ("[trainign]\nepochs = 5\n", ["unknown entry trainign"]),
         ("[training]\nepochs = 0\n", ["training.epochs", "greater than or equal to 1", "0"]),
         ("[training]\nepochs = 'many'\n", ["training.epochs", "integer", "'many'"]),
-        ("[network]\nlikelihood = 'poisson'\n", ["network.likelihood", "poisson"]),
+        ("[network]\nkind = 'pixel-vae'\nlikelihood = 'poisson'\n", ["network.likelihood", "poisson"]),
         ("[network]\nkind = 'transformer'\n", ["network.kind", "'pixel-vae', 'feature-vae'", "'transformer'"]),
         ("[network]\nkind = 'feature-vae'\nwidht = 3\n", ["unknown entry network.widht", "3"]),
         ("[normalise]\nflat_field_sigma = 1e9\n", ["normalise.flat_field_sigma", "256"]),

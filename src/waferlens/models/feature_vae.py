@@ -4,7 +4,7 @@ Knows nothing of illumination, calibration or decisions: normalised image in; ou
 as an image and as features, and how far the features found are from those expected.
 
         image (B, 1, 256, 256)
-        │  Backbone, frozen: strides 8 and 16, each 3x3 averaged, brought to 32x32, standardised per position
+        │  Backbone, frozen: strides 8 and 16, brought to 32x32, standardised per position
         features (B, 152, 32, 32) ───────────────────────────────┐
         │  Conv 1x1, two Conv 3x3 stride 2, Conv 1x1             │
         ├─ Linear → mean, log variance (B, 128)                  │
@@ -43,13 +43,13 @@ class FeatureVAEOptions(BaseModel, frozen=True, extra="forbid"):
     width: int = Field(96, ge=8, le=512, description="channels of the first stage; twice as many in the second")
     squeezed: int = Field(32, ge=4, le=256, description="channels before the latent heads")
     whitening_rank: int = Field(
-        32,
+        64,
         ge=1,
         le=NUM_FEATURES,
         description="directions of a position's residual that have a variance of their own",
     )
-    whitening_shrinkage: float = Field(
-        0.2, gt=0, le=1, description="share of the covariance of all positions mixed into that of each"
+    whitening_prior_images: float = Field(
+        40.0, gt=0, description="weight, in images, of the covariance of all positions in that of each"
     )
     variance_floor: float = Field(
         0.1, gt=0, le=1, description="share of a feature's mean variance mixed into that of each position"
@@ -97,9 +97,8 @@ class FeatureVAE(nn.Module):
     def raw_features(self, image: Tensor) -> Tensor:
         """(B, 1, 256, 256) in [0, 1] to (B, 152, 32, 32) float32, not yet standardised."""
         found = self.backbone(image)
-        fine, coarse = (F.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False) for maps in found[1:])
-        coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-        return torch.cat([fine, coarse], dim=1).float()
+        coarse = F.interpolate(found.stride16, scale_factor=2, mode="bilinear", align_corners=False)
+        return torch.cat([found.stride8, coarse], dim=1).float()
 
     def features(self, image: Tensor) -> Tensor:
         """What the network models: (B, 152, 32, 32), near mean 0 and deviation 1 at every position."""

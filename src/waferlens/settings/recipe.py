@@ -1,7 +1,7 @@
 """A recipe: one product and layer in one TOML file. Each section belongs to the chapter that reads it.
 
 A new product line needs no recipe: the default one that the package carries learns from a folder of normal
-images. A recipe says only what differs from it.
+images. A recipe says only what differs from it; where it asks for a ``pixel-vae``, from the packaged ``pixel``.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def load_recipe(path: Path | None) -> Recipe:
 
 
 def load_packaged_recipe(name: str) -> Recipe:
-    """A recipe that travels inside the package: ``default`` or ``demo``."""
+    """A recipe that travels inside the package: ``default``, ``pixel`` or ``demo``."""
     return _over_default(_packaged_text(name), f"the packaged recipe {name}")
 
 
@@ -101,9 +101,12 @@ def with_training(recipe: Recipe, *, devices: int | None, epochs: int | None) ->
 
 
 def _over_default(text: str, name: str) -> Recipe:
-    """A recipe's entries over those of the default recipe, section by section."""
-    content = _parsed(_packaged_text("default"), "the default recipe")
-    for section, entries in _parsed(text, name).items():
+    """A recipe's entries over those of the default recipe of its kind of network, section by section."""
+    told = _parsed(text, name)
+    network = told.get("network")
+    pixels = isinstance(network, dict) and network.get("kind") == "pixel-vae"
+    content = _parsed(_packaged_text("pixel" if pixels else "default"), "the default recipe")
+    for section, entries in told.items():
         old = content.get(section)
         content[section] = {**old, **entries} if isinstance(old, dict) and isinstance(entries, dict) else entries
     return recipe_from(content, name)

@@ -64,7 +64,9 @@ def learn_usual_residuals(
         for image in _once(training):
             seen = augment_batch(image, augmentation, rng) if turn else image
             moments.add(network.residual(seen)[0].flatten(2))
-    network.whitening.fit(moments, network.options.whitening_shrinkage)
+    # What augmentation adds is no more images than there are.
+    prior = network.options.whitening_prior_images
+    network.whitening.fit(moments, prior / (prior + min(len(training), _MOST_IMAGES)))
 
 
 def _once(images: Feed) -> Iterator[Tensor]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from waferlens.baselines.pca import FittedPca, LinearReconstructor, PcaOptions, fit_pca
+from waferlens.baselines.feature_maps import FeatureBaselineOptions, fit_feature_baselines
+from waferlens.baselines.pca import FittedPca, PcaOptions, fit_pca
 from waferlens.baselines.texture import TextureOptions, fit_texture
 from waferlens.evaluation.scored import ScoredImages
 from waferlens.evaluation.summary import metrics_for
@@ -53,14 +54,16 @@ def run_baselines(
     say: Callable[[str], None],
     count: Count,
 ) -> Baselines:
-    """PCA for every k, then texture features with a one-class SVM."""
+    """PCA for every k, features without a VAE, then texture features with a one-class SVM."""
     say("fitting PCA")
     pca = fit_pca(training, PcaOptions())
+    networks: dict[str, nn.Module] = {f"pca-k{k}": network for k, network in pca.reconstructors.items()}
+    say("fitting a Gaussian and a nearest neighbour over pretrained features")
+    networks |= fit_feature_baselines(training, FeatureBaselineOptions())
     scored: dict[str, ScoredImages] = {}
     metrics: dict[str, dict[str, Any]] = {}
-    for k, reconstructor in pca.reconstructors.items():
-        name = f"pca-k{k}"
-        detector = _as_detector(reconstructor, detector_options, roi)
+    for name, network in networks.items():
+        detector = _as_detector(network, detector_options, roi)
         calibrate(detector, held_out, calibration)
         result = score_test_set(name, detector_infer(detector), test, detector.num_parameters, count)
         metrics[name] = metrics_for(result)
@@ -85,8 +88,8 @@ def run_baselines(
     return Baselines(scored=scored, metrics=metrics, notes=tuple(_notes(pca, len(training), len(held_out))))
 
 
-def _as_detector(reconstructor: LinearReconstructor, options: DetectorOptions, roi: Tensor) -> Detector:
-    detector = Detector(Normalise(options.normalise), reconstructor, ErrorMap(options.error_map))
+def _as_detector(network: nn.Module, options: DetectorOptions, roi: Tensor) -> Detector:
+    detector = Detector(Normalise(options.normalise), network, ErrorMap(options.error_map))
     detector.error_map.roi.copy_(roi)
     return detector.eval()
 
