@@ -1,8 +1,8 @@
 """Runs the real Triton server of `make triton` on loopback, in processes that a test may kill.
 
-The wheel of nvidia-pytriton holds server and Python backend, and leaves three things to whoever starts them: the
-backend's stub must stand beside it, two folders must be on the library path, and the environment that the stub runs
-models in must be named in the configuration.
+The wheel of nvidia-pytriton holds server and Python backend, and leaves three things to whoever starts them:
+the backend's stub must stand beside it, two folders must be on the library path, and the environment that the
+stub runs models in must be named in the configuration.
 """
 
 from __future__ import annotations

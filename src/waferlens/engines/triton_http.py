@@ -1,0 +1,157 @@
+"""Triton over HTTP: the client library's encoding over plain connections of our own.
+
+The library's HTTP client belongs to one thread and waits by a clock of its own; a deadline that many threads
+keep needs connections that are shared and a limit on every read.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from typing import Any
+from urllib.parse import quote
+
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+
+from waferlens.engines.interface import ModelInput, Outputs
+from waferlens.engines.triton_endpoint import (
+    Described,
+    EndpointBusy,
+    EndpointDown,
+    EndpointLate,
+    filled_input,
+    is_refusal,
+    outputs_of,
+)
+from waferlens.engines.triton_names import OUTPUTS
+
+_HEADER_LENGTH = "Inference-Header-Content-Length"
+_MAX_IDLE = 32
+_PIECE = 1 << 18
+
+
+class HttpEndpoint:
+    """See ``Endpoint``."""
+
+    def __init__(self, host: str, port: int, model: str) -> None:
+        self.url = f"http://{host}:{port}"
+        self._host, self._port = host, port
+        self._path = f"/v2/models/{quote(model, safe='')}"
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+
+    def infer(self, images: ModelInput, seconds: float) -> tuple[Outputs, str]:
+        """See ``Endpoint.infer``."""
+        body, json_size = InferenceServerClient.generate_request_body(
+            [filled_input(InferInput, images, binary_data=True)],
+            outputs=[InferRequestedOutput(name, binary_data=True) for name in OUTPUTS],
+            timeout=max(1, int(1e6 * seconds)),
+        )
+        headers = {} if json_size is None else {_HEADER_LENGTH: str(json_size)}
+        status, told, answer = self._ask("POST", f"{self._path}/infer", seconds, body, headers)
+        if status != 200:
+            raise _error(self.url, status, answer)
+        try:
+            length = int(told[_HEADER_LENGTH])
+            result = InferenceServerClient.parse_response_body(answer, header_length=length)
+            return outputs_of(result, len(images)), str(result.get_response()["model_version"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise EndpointDown(f"{self.url} does not answer as Triton does", found=repr(error)) from error
+
+    def is_ready(self, seconds: float) -> bool:
+        """See ``Endpoint.is_ready``. On a connection of its own: an idle one may lead to a server that is gone."""
+        try:
+            return self._exchange(self._connect(), "GET", f"{self._path}/ready", seconds, None, {})[0] == 200
+        except (OSError, http.client.HTTPException, EndpointLate):
+            return False
+
+    def describe(self, seconds: float) -> Described:
+        """See ``Endpoint.describe``."""
+        status, _, answer = self._ask("GET", self._path, seconds, None, {})
+        if status != 200:
+            raise _error(self.url, status, answer)
+        try:
+            found = json.loads(answer)
+            return Described(datatype=found["inputs"][0]["datatype"], versions=tuple(found["versions"]))
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise EndpointDown(f"{self.url} does not answer as Triton does", found=repr(error)) from error
+
+    def close(self) -> None:
+        """See ``Endpoint.close``."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _ask(
+        self, method: str, path: str, seconds: float, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, Any, bytes]:
+        end = time.monotonic() + seconds
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        if connection is not None:
+            try:
+                return self._exchange(connection, method, path, end - time.monotonic(), body, headers)
+            except (OSError, http.client.HTTPException):
+                # Closed by the server since it was last used, or the server is gone: a new connection tells which.
+                self.close()
+        try:
+            return self._exchange(self._connect(), method, path, end - time.monotonic(), body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise EndpointDown(f"{self.url} cannot be reached", found=str(error) or repr(error)) from error
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        seconds: float,
+        body: bytes | None,
+        headers: dict[str, str],
+    ) -> tuple[int, Any, bytes]:
+        """One request and its whole answer. The connection is kept for the next one only if all went well."""
+        end = time.monotonic() + seconds
+        kept = False
+        try:
+            connection.timeout = _left(end, self.url)
+            if connection.sock is None:
+                connection.connect()
+            connection.sock.settimeout(_left(end, self.url))
+            connection.request(method, path, body, headers)
+            connection.sock.settimeout(_left(end, self.url))
+            response = connection.getresponse()
+            socket, pieces = connection.sock, []
+            while piece := response.read(_PIECE):
+                pieces.append(piece)
+                if socket is not None:  # gone once the server said that it closes
+                    socket.settimeout(_left(end, self.url))
+            kept = connection.sock is not None
+            return response.status, response.headers, b"".join(pieces)
+        except TimeoutError as error:
+            raise EndpointLate(f"{self.url} did not answer", expected=f"within {1e3 * seconds:.0f} ms") from error
+        finally:
+            with self._lock:
+                kept = kept and len(self._idle) < _MAX_IDLE
+                if kept:
+                    self._idle.append(connection)
+            if not kept:
+                connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self._host, self._port)
+
+
+def _left(end: float, url: str) -> float:
+    left = end - time.monotonic()
+    if left <= 0:
+        raise EndpointLate(f"{url} did not answer", expected="an answer in the time given")
+    return left
+
+
+def _error(url: str, status: int, answer: bytes) -> EndpointDown | EndpointBusy:
+    text = " ".join(answer[:500].decode("utf-8", "replace").split())
+    if is_refusal(text):
+        return EndpointBusy(f"{url} refused", found=text)
+    return EndpointDown(f"{url} answered {status}", expected="200", found=text)
