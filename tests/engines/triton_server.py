@@ -87,13 +87,14 @@ class TritonServer:
             "allow-metrics": "false",
             "exit-timeout-secs": 5,
         }
-        self._process = subprocess.Popen(
-            [_SERVER / "bin" / "tritonserver", *(f"--{key}={value}" for key, value in told.items())],
-            env=os.environ
-            | {"LD_LIBRARY_PATH": ":".join(libraries), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-            stdout=self._log.open("ab"),
-            stderr=subprocess.STDOUT,
-        )
+        environment = {"LD_LIBRARY_PATH": ":".join(libraries), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [_SERVER / "bin" / "tritonserver", *(f"--{key}={value}" for key, value in told.items())],
+                env=os.environ | environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def wait(self, seconds: float = 90) -> None:
         """Until the model answers its ready path. Fails with the end of the log."""
