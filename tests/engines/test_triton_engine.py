@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from echo_engine import EchoEngine, Faults, image
 
-from waferlens.engines.triton import TritonEngine
-from waferlens.engines.triton_endpoint import Described, EndpointBusy, EndpointDown, EndpointLate, open_endpoint
+from waferlens.engines.triton import TritonEngine, open_endpoint
+from waferlens.engines.triton_endpoint import Described, EndpointBusy, EndpointDown, EndpointLate
 from waferlens.engines.triton_names import version_name, version_number
 from waferlens.errors import BundleError, DeadlineMissed, EngineError, EngineFailed, OptionsError, Overloaded
 

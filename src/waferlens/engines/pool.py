@@ -22,8 +22,9 @@ from pydantic import BaseModel, Field
 from waferlens.bundle.contents import load_config, load_samples
 from waferlens.bundle.signature import verify_trusted
 from waferlens.engines.choice import choose_engine
+from waferlens.engines.interface import AnyPixels
 from waferlens.engines.lane import Lane, LaneClosed
-from waferlens.engines.request import AnyPixels, Request, canonical
+from waferlens.engines.request import Request, canonical
 from waferlens.engines.runtimes import open_engine
 from waferlens.engines.worker import Served, missed
 from waferlens.errors import EngineFailed

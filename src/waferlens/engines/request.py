@@ -8,14 +8,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
-from waferlens.engines.interface import Outputs
+from waferlens.engines.interface import AnyPixels, Outputs
 from waferlens.errors import EngineError
 from waferlens.records import IMAGE_SIZE, Inference, Pixels
-
-AnyPixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
-"""(256, 256): canonical pixels, or float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)

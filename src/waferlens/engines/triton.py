@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Self
+from urllib.parse import urlsplit
 
 from waferlens.bundle.contents import input_array
-from waferlens.engines.request import AnyPixels, canonical, unstack
-from waferlens.engines.triton_endpoint import Endpoint, EndpointBusy, EndpointDown, EndpointLate, open_endpoint
+from waferlens.engines.interface import AnyPixels
+from waferlens.engines.request import canonical, unstack
+from waferlens.engines.triton_endpoint import Endpoint, EndpointBusy, EndpointDown, EndpointLate
 from waferlens.engines.triton_names import version_name
 from waferlens.errors import DeadlineMissed, EngineError, EngineFailed, OptionsError, Overloaded
 from waferlens.records import Inference, Pixels
@@ -172,6 +174,26 @@ class TritonEngine:
         self._datatype = described.datatype
         if not self._version and described.versions:
             self._version = f"{self.model}-{version_name(max(described.versions, key=int))}"
+
+
+def open_endpoint(url: str, model: str) -> Endpoint:
+    """``http://HOST:PORT`` or ``grpc://HOST:PORT``; opens no connection. Raises OptionsError for another."""
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if parts.scheme not in ("http", "grpc") or host is None or port is None or parts.path.strip("/"):
+        raise OptionsError(
+            "the address of a Triton server", expected="http://HOST:PORT or grpc://HOST:PORT", found=url
+        )
+    if parts.scheme == "http":
+        from waferlens.engines.triton_http import HttpEndpoint
+
+        return HttpEndpoint(host, port, model)
+    from waferlens.engines.triton_grpc import GrpcEndpoint
+
+    return GrpcEndpoint(host, port, model)
 
 
 def _verdict(errors: list[EngineError]) -> EngineError:

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from waferlens.engines.interface import ModelInput, Outputs
 from waferlens.engines.triton_names import INPUT, OUTPUTS
-from waferlens.errors import EngineError, OptionsError
+from waferlens.errors import EngineError
 
 
 class EndpointDown(EngineError):
@@ -60,26 +59,6 @@ class Endpoint(Protocol):
 
     def close(self) -> None:
         """Let connections go."""
-
-
-def open_endpoint(url: str, model: str) -> Endpoint:
-    """``http://HOST:PORT`` or ``grpc://HOST:PORT``; opens no connection. Raises OptionsError for another."""
-    parts = urlsplit(url)
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if parts.scheme not in ("http", "grpc") or host is None or port is None or parts.path.strip("/"):
-        raise OptionsError(
-            "the address of a Triton server", expected="http://HOST:PORT or grpc://HOST:PORT", found=url
-        )
-    if parts.scheme == "http":
-        from waferlens.engines.triton_http import HttpEndpoint
-
-        return HttpEndpoint(host, port, model)
-    from waferlens.engines.triton_grpc import GrpcEndpoint
-
-    return GrpcEndpoint(host, port, model)
 
 
 def datatype_of(images: ModelInput) -> str:

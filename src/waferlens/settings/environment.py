@@ -29,3 +29,23 @@ def num_workers() -> int:
             )
         return int(chosen)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def bundle_key() -> Path | None:
+    """The public key that every bundle must be signed by before it is loaded: ``WAFERLENS_BUNDLE_KEY``, a PEM
+    file.
+
+    None where none is configured: hashes are verified then, and nothing says who made a bundle.
+    Raises OptionsError when the file is not there: a key that was asked for must not be left out in silence.
+    """
+    chosen = os.environ.get("WAFERLENS_BUNDLE_KEY")
+    if not chosen:
+        return None
+    if not Path(chosen).is_file():
+        raise OptionsError("the environment variable WAFERLENS_BUNDLE_KEY", expected="a PEM file", found=chosen)
+    return Path(chosen)
+
+
+def triton_urls() -> tuple[str, ...]:
+    """Addresses of the Triton servers that infer: ``WAFERLENS_TRITON``, separated by commas; none by default."""
+    return tuple(url.strip() for url in os.environ.get("WAFERLENS_TRITON", "").split(",") if url.strip())
