@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,19 +10,20 @@ import pytest
 from echo_engine import EchoEngine, Faults, image
 
 from waferlens.engines.triton import TritonEngine, open_endpoint
-from waferlens.engines.triton_endpoint import Described, EndpointBusy, EndpointDown, EndpointLate
-from waferlens.engines.triton_names import version_name, version_number
+from waferlens.engines.triton_endpoint import EndpointBusy, EndpointDown, EndpointLate, RemoteModel
+from waferlens.engines.triton_names import version_number
 from waferlens.errors import BundleError, DeadlineMissed, EngineError, EngineFailed, OptionsError, Overloaded
+
+MODEL = RemoteModel(name="wafer", version="v0.1.0", input_type="uint8")
 
 
 class FakeServer:
     """An endpoint that answers with an image's number until it is told to die, stand still or refuse."""
 
-    def __init__(self, url="http://a:1", version="1000"):
-        self.url, self.version = url, version
+    def __init__(self, url="http://a:1", versions=("1000",)):
+        self.url, self.versions = url, set(versions)
         self.dead = self.still = self.busy = False
         self.num_asked = 0
-        self._held = threading.Lock()
 
     def _answer(self, seconds):
         if self.dead:
@@ -32,23 +32,21 @@ class FakeServer:
             time.sleep(max(0.0, seconds))
             raise EndpointLate("no answer")
 
-    def infer(self, images, seconds):
+    def infer(self, model, images, seconds):
         self.num_asked += 1
         self._answer(seconds)
         if self.busy:
             raise EndpointBusy("queue size")
-        return EchoEngine(Faults()).infer(images[:, 0]), self.version
+        if model.number not in self.versions:
+            raise EndpointDown("not found")
+        return EchoEngine(Faults()).infer(images[:, 0])
 
-    def is_ready(self, seconds):
+    def is_ready(self, model, seconds):
         try:
             self._answer(min(seconds, 0.1))
         except EngineError:
             return False
-        return True
-
-    def describe(self, seconds):
-        self._answer(seconds)
-        return Described(datatype="UINT8", versions=(self.version,))
+        return model.number in self.versions
 
     def close(self):
         pass
@@ -61,7 +59,7 @@ def two():
 
 @pytest.fixture
 def engine(two):
-    built = TritonEngine(two, "wafer")
+    built = TritonEngine(two, MODEL)
     yield built
     built.close()
 
@@ -143,9 +141,9 @@ def test_no_server_needs_to_be_up_at_the_start():
     servers = FakeServer("http://a:1"), FakeServer("http://b:1")
     for server in servers:
         server.dead = True
-    engine = TritonEngine(servers, "wafer")
+    engine = TritonEngine(servers, MODEL)
     try:
-        assert (engine.ready, engine.model_version) == (False, "")
+        assert (engine.ready, engine.model_version) == (False, "wafer-v0.1.0")
         with pytest.raises(EngineFailed):
             ask(engine)
         servers[1].dead = False
@@ -166,7 +164,7 @@ def test_a_deadline_that_nobody_could_meet_asks_nobody(engine, two, seconds):
 
 
 def test_no_more_images_are_under_way_than_allowed(two):
-    engine = TritonEngine(two, "wafer", max_in_flight=2)
+    engine = TritonEngine(two, MODEL, max_in_flight=2)
     for server in two:
         server.still = True
     try:
@@ -179,9 +177,10 @@ def test_no_more_images_are_under_way_than_allowed(two):
         engine.close()
 
 
-def test_while_one_version_replaces_another_each_answer_names_its_own(engine, two):
-    two[1].version = "2003001"
-    assert {ask(engine).model_version for _ in range(4)} == {"wafer-v0.1.0", "wafer-v2.3.1"}
+def test_a_server_without_the_version_that_decides_is_left_out(engine, two):
+    two[1].versions = {"2003001"}
+    assert {ask(engine).model_version for _ in range(4)} == {"wafer-v0.1.0"}
+    assert engine.up == ("http://a:1",)
 
 
 @pytest.mark.parametrize(
@@ -189,26 +188,22 @@ def test_while_one_version_replaces_another_each_answer_names_its_own(engine, tw
 )
 def test_another_address_is_an_error_that_names_it(url):
     with pytest.raises(OptionsError, match="address of a Triton server"):
-        open_endpoint(url, "wafer")
+        open_endpoint(url)
     with pytest.raises(OptionsError, match="at least one"):
-        TritonEngine([], "wafer")
+        TritonEngine([], MODEL)
 
 
-@pytest.mark.parametrize("version", ["v0.1.0", "v2.3.1", "v0.0.1", "v999.999.999"])
-def test_a_version_becomes_a_number_and_comes_back(version):
-    assert version_name(version_number(version)) == version
+@pytest.mark.parametrize(
+    ("version", "number"), [("v0.1.0", 1000), ("v2.3.1", 2003001), ("v0.0.1", 1), ("v999.999.999", 999999999)]
+)
+def test_a_version_is_a_number_to_triton(version, number):
+    assert version_number(version) == number
 
 
 @pytest.mark.parametrize("version", ["v0.0.0", "2.3.1", "v1.2", "v1.1000.0", "v1.2.3-rc1", ""])
 def test_a_version_of_another_form_cannot_be_served(version):
     with pytest.raises(BundleError, match="cannot be served"):
         version_number(version)
-
-
-@pytest.mark.parametrize("number", ["0", "", "x", "-1", "²"])
-def test_a_servers_version_that_is_no_number_is_an_error(number):
-    with pytest.raises(EngineError, match="positive number"):
-        version_name(number)
 
 
 def test_later_versions_have_larger_numbers():

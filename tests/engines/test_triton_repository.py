@@ -105,18 +105,38 @@ def test_the_declared_outputs_are_those_of_the_graph(exported, out):
 @pytest.mark.parametrize(("input_type", "expected"), [("uint8", "TYPE_UINT8"), ("float32", "TYPE_FP32")])
 def test_sixteen_bit_bundles_take_floats(exported, input_type, expected):
     config = load_config(exported).model_copy(update={"input_type": input_type})
-    assert f"data_type: {expected}" in configuration(PYTORCH, config, "0" * 64, OPTIONS).split("output [")[0]
+    assert (
+        f"data_type: {expected}"
+        in configuration(PYTORCH, config, {"1000": "0" * 64}, OPTIONS).split("output [")[0]
+    )
 
 
-def test_another_version_is_served_and_the_older_one_stays_for_a_rollback(exported, bundle, out):
-    served = out / PYTHON / "vae-wafer-tiny" / "config.pbtxt"
+def test_another_version_is_served_beside_the_one_before_it_and_older_ones_are_let_go(exported, bundle, out):
+    config = out / PYTHON / "vae-wafer-tiny" / "config.pbtxt"
+
+    def served():
+        found = parsed(config.read_text())
+        versions = list(found.version_policy.specific.versions)
+        assert {f"sha256_{number}" for number in versions} <= set(found.parameters)
+        return versions
+
     told = export_repositories(renamed(bundle, version="v2.3.1"), out, OPTIONS)
     assert (told["version"], told["number"]) == ("v2.3.1", "2003001")
-    assert list(parsed(served.read_text()).version_policy.specific.versions) == [2003001]
-    assert {path.name for path in served.parent.iterdir()} == {"1000", "2003001", "config.pbtxt"}
+    assert served() == [1000, 2003001]
+    assert {path.name for path in config.parent.iterdir()} == {"1000", "2003001", "config.pbtxt"}
     export_repositories(exported, out, OPTIONS)
-    assert list(parsed(served.read_text()).version_policy.specific.versions) == [1000]
+    assert served() == [2003001, 1000], "exporting again changes only who goes next"
+    export_repositories(renamed(bundle, version="v2.4.0"), out, OPTIONS)
+    assert served() == [1000, 2004000]
+    export_repositories(bundle, out, TritonOptions(keep=1))
+    assert served() == [2004000]
     assert not list(out.rglob("*.tmp"))
+
+
+def test_a_version_that_takes_another_type_is_served_alone(bundle, out):
+    export_repositories(renamed(bundle, version="v0.2.0", input_type="float32"), out, OPTIONS)
+    config = parsed((out / PYTORCH / "vae-wafer-tiny" / "config.pbtxt").read_text())
+    assert list(config.version_policy.specific.versions) == [2000]
 
 
 def test_an_altered_or_unsigned_bundle_is_not_exported(bundle, tmp_path):

@@ -6,6 +6,7 @@ policy and health are the server's own; the same TorchScript file in Python play
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -129,8 +130,10 @@ class Line:
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_the_server_answers_with_the_bytes_of_the_graph_alone_also_in_a_batch(both, scheme, pixels, expected):
-    engine = TritonEngine.open(urls(both, scheme), MODEL)
+def test_the_server_answers_with_the_bytes_of_the_graph_alone_also_in_a_batch(
+    both, scheme, exported, pixels, expected
+):
+    engine = TritonEngine.open(urls(both, scheme), exported)
     try:
         assert engine.ready
         assert engine.model_version == VERSION
@@ -154,7 +157,7 @@ def test_the_server_decides_as_the_bundle_does(both, exported, pixels):
 
     deviation = float(load_reference(exported).scores.std(ddof=1))
     reference = open_engine("pytorch", exported).infer(pixels).score
-    engine = TritonEngine.open(urls(both, "http"), MODEL)
+    engine = TritonEngine.open(urls(both, "http"), exported)
     try:
         scores = [engine.infer(image, time.monotonic() + 20).score for image in pixels]
     finally:
@@ -163,8 +166,8 @@ def test_the_server_decides_as_the_bundle_does(both, exported, pixels):
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_one_replica_killed_under_load_fails_no_inspection(both, scheme, pixels, expected):
-    engine = TritonEngine.open(urls(both, scheme), MODEL)
+def test_one_replica_killed_under_load_fails_no_inspection(both, scheme, exported, pixels, expected):
+    engine = TritonEngine.open(urls(both, scheme), exported)
     try:
         with Line(engine.infer, pixels, expected, seconds=1.0) as line:
             time.sleep(1.5)
@@ -185,8 +188,10 @@ def test_one_replica_killed_under_load_fails_no_inspection(both, scheme, pixels,
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_both_killed_is_an_error_before_the_deadline_and_one_coming_back_is_enough(both, scheme, pixels, expected):
-    engine = TritonEngine.open(urls(both, scheme), MODEL)
+def test_both_killed_is_an_error_before_the_deadline_and_one_coming_back_is_enough(
+    both, scheme, exported, pixels, expected
+):
+    engine = TritonEngine.open(urls(both, scheme), exported)
     try:
         with Line(engine.infer, pixels, expected, seconds=1.0) as line:
             time.sleep(0.5)
@@ -214,8 +219,8 @@ def test_both_killed_is_an_error_before_the_deadline_and_one_coming_back_is_enou
     assert recovered < 5
 
 
-def test_a_replica_that_stands_still_fails_no_inspection(both, pixels, expected):
-    engine = TritonEngine.open(urls(both, "http"), MODEL)
+def test_a_replica_that_stands_still_fails_no_inspection(both, exported, pixels, expected):
+    engine = TritonEngine.open(urls(both, "http"), exported)
     try:
         with Line(engine.infer, pixels, expected, seconds=1.0) as line:
             time.sleep(0.5)
@@ -235,8 +240,8 @@ def test_a_replica_that_stands_still_fails_no_inspection(both, pixels, expected)
     assert line.worst_overrun < 0
 
 
-def test_a_full_queue_is_overload_and_not_a_failure(both, pixels):
-    engine = TritonEngine.open(urls(both[:1], "http"), MODEL)
+def test_a_full_queue_is_overload_and_not_a_failure(both, exported, pixels):
+    engine = TritonEngine.open(urls(both[:1], "http"), exported)
 
     def ask(index):
         try:
@@ -256,8 +261,8 @@ def test_a_full_queue_is_overload_and_not_a_failure(both, pixels):
     assert set(kinds) <= {"answered", Overloaded}
 
 
-def test_a_deadline_shorter_than_the_work_is_missed_or_refused_in_time(both, pixels):
-    engine = TritonEngine.open(urls(both, "grpc"), MODEL)
+def test_a_deadline_shorter_than_the_work_is_missed_or_refused_in_time(both, exported, pixels):
+    engine = TritonEngine.open(urls(both, "grpc"), exported)
     try:
         for _ in range(20):
             deadline = time.monotonic() + 0.004
@@ -268,47 +273,52 @@ def test_a_deadline_shorter_than_the_work_is_missed_or_refused_in_time(both, pix
         engine.close()
 
 
-def test_a_new_version_is_loaded_under_load_without_a_failed_inspection(
+def test_a_new_version_comes_and_goes_under_load_without_a_failed_inspection(
     both, repository, exported, pixels, expected, tmp_path
 ):
-    import http.client
-
     newer = shutil.copytree(exported, tmp_path / "newer")
     config = json.loads((newer / "config.json").read_text())
     (newer / "config.json").write_text(json.dumps(config | {"version": "v0.1.1"}))
     write_manifest(newer, read_manifest(newer)["provenance"])
     versions: list[str] = []
-    engine = TritonEngine.open(urls(both, "http"), MODEL)
+    engine = TritonEngine.open(urls(both, "http"), exported)
 
     def infer(image, deadline):
         inference = engine.infer(image, deadline)
         versions.append(inference.model_version)
         return type(inference)(**(vars(inference) | {"model_version": VERSION}))
 
-    def load_on_all():
-        for server in both:
-            connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)
-            connection.request("POST", f"/v2/repository/models/{MODEL}/load", b"{}")
-            assert connection.getresponse().status == 200
-            connection.close()
-
     options = TritonOptions(python_environment=ENVIRONMENT, max_queue=4)
     try:
         with Line(infer, pixels, expected, seconds=1.0) as line:
             time.sleep(0.5)
+            with pytest.raises(EngineError, match="no Triton server has"):
+                engine.swap(newer)
             export_repositories(newer, repository.parent, options)
-            load_on_all()
-            time.sleep(1.0)
+            for server in both:
+                load(server)
+            assert set(versions) == {VERSION}, "loaded is not yet asked for"
+            engine.swap(newer)
+            time.sleep(0.2)
             after = len(versions)
             time.sleep(0.5)
-            assert set(versions[after:]) == {f"{MODEL}-v0.1.1"}
-            export_repositories(exported, repository.parent, options)  # the rollback
-            load_on_all()
-            time.sleep(1.0)
+            assert set(versions[after:]) == {engine.model_version} == {f"{MODEL}-v0.1.1"}
+            started = time.monotonic()
+            engine.swap(exported)  # the rollback
+            assert time.monotonic() - started < 1
+            time.sleep(0.5)
             assert versions[-1] == VERSION
     finally:
         engine.close()
     assert set(line.counts) == {"answered"}, line.counts
+
+
+def load(server):
+    """What whoever deploys does: `POST /v2/repository/models/NAME/load`."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)
+    connection.request("POST", f"/v2/repository/models/{MODEL}/load", b"{}")
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 def test_a_graph_that_was_altered_after_its_export_is_not_served(repository, tmp_path):
@@ -355,8 +365,10 @@ def proxy(both, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_through_haproxy_one_replica_killed_under_load_fails_no_inspection(both, proxy, scheme, pixels, expected):
-    engine = TritonEngine.open([proxy[scheme]], MODEL)
+def test_through_haproxy_one_replica_killed_under_load_fails_no_inspection(
+    both, proxy, scheme, exported, pixels, expected
+):
+    engine = TritonEngine.open([proxy[scheme]], exported)
     try:
         end = time.monotonic() + 10
         while not engine.ready and time.monotonic() < end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -51,6 +52,9 @@ class TimedEngine(Protocol):
 
     def infer(self, pixels: AnyPixels, deadline: float) -> Inference:
         """One image by a time of ``time.monotonic``. Raises Overloaded, DeadlineMissed or EngineFailed."""
+
+    def swap(self, bundle: Path) -> None:
+        """Go over to another bundle, dropping nothing. Raises BundleError or EngineError: the old one stays."""
 
     def close(self) -> None:
         """Answer what waits, and let everything go."""

@@ -11,14 +11,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from waferlens.bundle.contents import input_array
+from waferlens.bundle.contents import input_array, load_config
+from waferlens.bundle.signature import verify_trusted
 from waferlens.engines.interface import AnyPixels
 from waferlens.engines.request import canonical, unstack
-from waferlens.engines.triton_endpoint import Endpoint, EndpointBusy, EndpointDown, EndpointLate
-from waferlens.engines.triton_names import version_name
+from waferlens.engines.triton_endpoint import Endpoint, EndpointBusy, EndpointDown, EndpointLate, RemoteModel
+from waferlens.engines.triton_names import version_number
 from waferlens.errors import DeadlineMissed, EngineError, EngineFailed, OptionsError, Overloaded
 from waferlens.records import Inference, Pixels
 
@@ -31,27 +33,33 @@ _JOIN_SECONDS = 5.0
 class TritonEngine:
     """Answers images within their deadlines. Shared between threads; close it when done."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], model: str, *, max_in_flight: int = 64) -> None:
-        """endpoints: at least one, of servers that serve ``model``. max_in_flight: images sent and not answered.
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        model: RemoteModel,
+        *,
+        public_key: Path | None = None,
+        max_in_flight: int = 64,
+    ) -> None:
+        """endpoints: at least one. max_in_flight: images sent and not answered. public_key: of bundles swapped in.
 
         Looks once at every endpoint, for at most a second each and all at the same time; none needs to be up.
         """
         if not endpoints:
             raise OptionsError("no address of a Triton server", expected="at least one")
-        self.model = model
         self._endpoints = list(endpoints)
+        self._model = model
+        self._public_key = public_key
         self._slots = threading.BoundedSemaphore(max_in_flight)
         self._max_in_flight = max_in_flight
         self._lock = threading.Lock()
         self._turn = 0
         self._up: set[int] = set()
-        self._datatype: str | None = None
-        self._version = ""
         self._closed = threading.Event()
         looked = [threading.Event() for _ in self._endpoints]
         self._threads = [
-            threading.Thread(target=self._watch, args=(index, looked[index]), name=f"triton-{index}", daemon=True)
-            for index in range(len(self._endpoints))
+            threading.Thread(target=self._watch, args=told, name=f"triton-{told[0]}", daemon=True)
+            for told in enumerate(looked)
         ]
         for thread in self._threads:
             thread.start()
@@ -59,20 +67,28 @@ class TritonEngine:
             each.wait(2 * _CHECK_TIMEOUT_SECONDS)
 
     @classmethod
-    def open(cls, urls: Sequence[str], model: str, *, max_in_flight: int = 64) -> Self:
-        """urls: ``http://HOST:PORT`` or ``grpc://HOST:PORT`` each. Raises OptionsError for another address."""
-        return cls([open_endpoint(url, model) for url in urls], model, max_in_flight=max_in_flight)
+    def open(
+        cls, urls: Sequence[str], bundle: Path, *, public_key: Path | None = None, max_in_flight: int = 64
+    ) -> Self:
+        """Servers for a bundle on disk, which is verified: its thresholds will decide on what they answer.
+
+        urls: ``http://HOST:PORT`` or ``grpc://HOST:PORT`` each. Raises BundleError, or OptionsError for another
+        address.
+        """
+        endpoints = [open_endpoint(url) for url in urls]
+        model = remote_model(bundle, public_key)
+        return cls(endpoints, model, public_key=public_key, max_in_flight=max_in_flight)
 
     @property
     def ready(self) -> bool:
-        """Whether some endpoint's model says that it is ready."""
+        """Whether some endpoint says that it has the version of this bundle ready."""
         with self._lock:
             return not self._closed.is_set() and bool(self._up)
 
     @property
     def model_version(self) -> str:
-        """Of the last answer, or of the first look; empty before there was any. An answer names its own."""
-        return self._version
+        """Of the bundle that new images get."""
+        return self._model.full_name
 
     @property
     def up(self) -> tuple[str, ...]:
@@ -97,6 +113,21 @@ class TritonEngine:
         finally:
             self._slots.release()
 
+    def swap(self, bundle: Path) -> None:
+        """Ask for another bundle's version from now on. Whoever runs the servers has it loaded there beforehand.
+
+        Raises BundleError or EngineError when it cannot be verified or no server has it ready: the old one then
+        goes on.
+        """
+        model = remote_model(bundle, self._public_key)
+        up = {i for i, each in enumerate(self._endpoints) if each.is_ready(model, _CHECK_TIMEOUT_SECONDS)}
+        if not up:
+            raise EngineError(
+                f"no Triton server has {model.full_name} ready", expected=f"version {model.number} loaded by one"
+            )
+        with self._lock:
+            self._model, self._up = model, up
+
     def close(self) -> None:
         """Stop looking at the servers and let connections go. Closing twice does nothing."""
         self._closed.set()
@@ -107,44 +138,36 @@ class TritonEngine:
 
     def _ask_in_turn(self, image: Pixels, end: float) -> Inference:
         errors: list[EngineError] = []
-        order, num_up = self._order()
+        model, order, num_up = self._order()
+        images = input_array(image, model.input_type)
         for position, index in enumerate(order):
             left = end - time.monotonic()
             if left <= 0:
                 break
             try:
                 # Those that are down come last and are refused quickly: they get no share beforehand.
-                return self._ask(index, image, left / max(1, num_up - position))
+                outputs = self._endpoints[index].infer(model, images, left / max(1, num_up - position))
+                return unstack(outputs, 1, model.full_name)[0]
             except (EndpointBusy, EndpointLate) as error:
                 errors.append(error)
             except EngineError as error:
                 errors.append(error)
-                self._mark(index, up=False)
+                self._mark(index, model, up=False)
         raise _verdict(errors)
 
-    def _ask(self, index: int, image: Pixels, seconds: float) -> Inference:
-        end = time.monotonic() + seconds
-        endpoint = self._endpoints[index]
-        if self._datatype is None:
-            self._learn(index, seconds)
-        images = input_array(image, "uint8" if self._datatype == "UINT8" else "float32")
-        outputs, number = endpoint.infer(images, end - time.monotonic())
-        version = f"{self.model}-{version_name(number)}"
-        (inference,) = unstack(outputs, 1, version)
-        self._version = version
-        return inference
-
-    def _order(self) -> tuple[list[int], int]:
-        """Those that are up, the next one in turn first, then the others as a last resort; how many are up."""
+    def _order(self) -> tuple[RemoteModel, list[int], int]:
+        """The model; endpoints that are up, the next in turn first, then the others; how many are up."""
         with self._lock:
             self._turn += 1
             count = len(self._endpoints)
             turned = [(self._turn + offset) % count for offset in range(count)]
             well = [index for index in turned if index in self._up]
-            return well + [index for index in turned if index not in self._up], len(well) or count
+            return self._model, well + [index for index in turned if index not in self._up], len(well) or count
 
-    def _mark(self, index: int, *, up: bool) -> None:
+    def _mark(self, index: int, model: RemoteModel, *, up: bool) -> None:
         with self._lock:
+            if model is not self._model:
+                return  # swapped meanwhile: what was found holds for the older one
             if up:
                 self._up.add(index)
             else:
@@ -152,31 +175,21 @@ class TritonEngine:
 
     def _watch(self, index: int, looked: threading.Event) -> None:
         while not self._closed.is_set():
-            is_up = self._endpoints[index].is_ready(_CHECK_TIMEOUT_SECONDS)
-            with self._lock:
-                came_back = is_up and index not in self._up
-            if came_back:
-                is_up = self._knows(index)
-            self._mark(index, up=is_up)
+            model = self._model
+            self._mark(index, model, up=self._endpoints[index].is_ready(model, _CHECK_TIMEOUT_SECONDS))
             looked.set()
             self._closed.wait(_CHECK_EVERY_SECONDS)
 
-    def _knows(self, index: int) -> bool:
-        """Whether a server that came back says what its model takes: it may have come back with another bundle."""
-        try:
-            self._learn(index, _CHECK_TIMEOUT_SECONDS)
-        except EngineError:
-            return False
-        return True
 
-    def _learn(self, index: int, seconds: float) -> None:
-        described = self._endpoints[index].describe(seconds)
-        self._datatype = described.datatype
-        if not self._version and described.versions:
-            self._version = f"{self.model}-{version_name(max(described.versions, key=int))}"
+def remote_model(bundle: Path, public_key: Path | None) -> RemoteModel:
+    """What to ask servers for in the name of a bundle, once it was verified. Raises BundleError."""
+    verify_trusted(bundle, public_key)
+    config = load_config(bundle)
+    version_number(config.version)
+    return RemoteModel(name=config.name, version=config.version, input_type=config.input_type)
 
 
-def open_endpoint(url: str, model: str) -> Endpoint:
+def open_endpoint(url: str) -> Endpoint:
     """``http://HOST:PORT`` or ``grpc://HOST:PORT``; opens no connection. Raises OptionsError for another."""
     parts = urlsplit(url)
     try:
@@ -190,10 +203,10 @@ def open_endpoint(url: str, model: str) -> Endpoint:
     if parts.scheme == "http":
         from waferlens.engines.triton_http import HttpEndpoint
 
-        return HttpEndpoint(host, port, model)
+        return HttpEndpoint(host, port)
     from waferlens.engines.triton_grpc import GrpcEndpoint
 
-    return GrpcEndpoint(host, port, model)
+    return GrpcEndpoint(host, port)
 
 
 def _verdict(errors: list[EngineError]) -> EngineError:

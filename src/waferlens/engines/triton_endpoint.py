@@ -12,12 +12,12 @@ differs:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from waferlens.engines.interface import ModelInput, Outputs
-from waferlens.engines.triton_names import INPUT, OUTPUTS
+from waferlens.engines.triton_names import INPUT, OUTPUTS, version_number
 from waferlens.errors import EngineError
 
 
@@ -34,11 +34,25 @@ class EndpointBusy(EngineError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Described:
-    """What a server says of its model. datatype: UINT8 or FP32. versions: numbers, as text."""
+class RemoteModel:
+    """Which version of which model servers are asked for: that of the bundle whose thresholds will decide.
 
-    datatype: str
-    versions: tuple[str, ...]
+    name, version and input_type are those of the bundle's config.json.
+    """
+
+    name: str
+    version: str
+    input_type: Literal["uint8", "float32"]
+
+    @property
+    def number(self) -> str:
+        """The version as Triton counts."""
+        return str(version_number(self.version))
+
+    @property
+    def full_name(self) -> str:
+        """As an answer names it: ``NAME-VERSION``."""
+        return f"{self.name}-{self.version}"
 
 
 class Endpoint(Protocol):
@@ -48,14 +62,11 @@ class Endpoint(Protocol):
     def url(self) -> str:
         """Scheme, host and port."""
 
-    def infer(self, images: ModelInput, seconds: float) -> tuple[Outputs, str]:
-        """The outputs for (B, 1, 256, 256) and the version that gave them. Raises one of the three errors."""
+    def infer(self, model: RemoteModel, images: ModelInput, seconds: float) -> Outputs:
+        """The outputs for (B, 1, 256, 256). Raises one of the three, also for an answer of another version."""
 
-    def is_ready(self, seconds: float) -> bool:
-        """Whether the model's own ready path says so: the server's turns red when another model is broken."""
-
-    def describe(self, seconds: float) -> Described:
-        """Type of the input, and versions. Raises EndpointDown or EndpointLate."""
+    def is_ready(self, model: RemoteModel, seconds: float) -> bool:
+        """Whether the version's own ready path says so: the server's turns red when another version is broken."""
 
     def close(self) -> None:
         """Let connections go."""
@@ -73,8 +84,14 @@ def filled_input(kind: Any, images: ModelInput, **told: Any) -> Any:
     return tensor
 
 
-def outputs_of(result: Any, num_images: int) -> Outputs:
-    """The five outputs of a client library's ``InferResult``. Raises EndpointDown when one is missing."""
+def outputs_of(result: Any, answered: str, model: RemoteModel, num_images: int) -> Outputs:
+    """The five outputs of a client library's ``InferResult``.
+
+    answered: version that the server says it used. Raises EndpointDown for another one, or when an output is
+    missing.
+    """
+    if answered != model.number:
+        raise EndpointDown("the server answered with another version", expected=model.number, found=answered)
     arrays = [result.as_numpy(name) for name in OUTPUTS]
     for name, array in zip(OUTPUTS, arrays, strict=True):
         if array is None or len(array) != num_images:

@@ -10,10 +10,10 @@ from tritonclient.utils import InferenceServerException
 
 from waferlens.engines.interface import ModelInput, Outputs
 from waferlens.engines.triton_endpoint import (
-    Described,
     EndpointBusy,
     EndpointDown,
     EndpointLate,
+    RemoteModel,
     filled_input,
     is_refusal,
     outputs_of,
@@ -34,38 +34,28 @@ _CHANNEL = [
 class GrpcEndpoint:
     """See ``Endpoint``."""
 
-    def __init__(self, host: str, port: int, model: str) -> None:
+    def __init__(self, host: str, port: int) -> None:
         self.url = f"grpc://{host}:{port}"
-        self._model = model
         self._client: Any = InferenceServerClient(f"{host}:{port}", channel_args=_CHANNEL)
 
-    def infer(self, images: ModelInput, seconds: float) -> tuple[Outputs, str]:
+    def infer(self, model: RemoteModel, images: ModelInput, seconds: float) -> Outputs:
         """See ``Endpoint.infer``."""
         asked = [filled_input(InferInput, images)]
+        microseconds = max(1, int(1e6 * seconds))
         try:
             result = self._client.infer(
-                self._model, asked, client_timeout=seconds, timeout=max(1, int(1e6 * seconds))
+                model.name, asked, model_version=model.number, client_timeout=seconds, timeout=microseconds
             )
         except InferenceServerException as error:
             raise self._error(error) from error
-        return outputs_of(result, len(images)), str(result.get_response().model_version)
+        return outputs_of(result, str(result.get_response().model_version), model, len(images))
 
-    def is_ready(self, seconds: float) -> bool:
+    def is_ready(self, model: RemoteModel, seconds: float) -> bool:
         """See ``Endpoint.is_ready``."""
         try:
-            return bool(self._client.is_model_ready(self._model, client_timeout=seconds))
+            return bool(self._client.is_model_ready(model.name, model.number, client_timeout=seconds))
         except InferenceServerException:
             return False
-
-    def describe(self, seconds: float) -> Described:
-        """See ``Endpoint.describe``."""
-        try:
-            found = self._client.get_model_metadata(self._model, client_timeout=seconds)
-        except InferenceServerException as error:
-            raise self._error(error) from error
-        if not found.inputs:
-            raise EndpointDown(f"{self.url} does not answer as Triton does", expected="an input in its metadata")
-        return Described(datatype=found.inputs[0].datatype, versions=tuple(found.versions))
 
     def close(self) -> None:
         """See ``Endpoint.close``."""

@@ -7,7 +7,6 @@ keep needs connections that are shared and a limit on every read.
 from __future__ import annotations
 
 import http.client
-import json
 import threading
 import time
 from typing import Any
@@ -17,10 +16,10 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 
 from waferlens.engines.interface import ModelInput, Outputs
 from waferlens.engines.triton_endpoint import (
-    Described,
     EndpointBusy,
     EndpointDown,
     EndpointLate,
+    RemoteModel,
     filled_input,
     is_refusal,
     outputs_of,
@@ -35,14 +34,13 @@ _PIECE = 1 << 18
 class HttpEndpoint:
     """See ``Endpoint``."""
 
-    def __init__(self, host: str, port: int, model: str) -> None:
+    def __init__(self, host: str, port: int) -> None:
         self.url = f"http://{host}:{port}"
         self._host, self._port = host, port
-        self._path = f"/v2/models/{quote(model, safe='')}"
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
 
-    def infer(self, images: ModelInput, seconds: float) -> tuple[Outputs, str]:
+    def infer(self, model: RemoteModel, images: ModelInput, seconds: float) -> Outputs:
         """See ``Endpoint.infer``."""
         body, json_size = InferenceServerClient.generate_request_body(
             [filled_input(InferInput, images, binary_data=True)],
@@ -50,33 +48,21 @@ class HttpEndpoint:
             timeout=max(1, int(1e6 * seconds)),
         )
         headers = {} if json_size is None else {_HEADER_LENGTH: str(json_size)}
-        status, told, answer = self._ask("POST", f"{self._path}/infer", seconds, body, headers)
+        status, told, answer = self._ask("POST", f"{_path(model)}/infer", seconds, body, headers)
         if status != 200:
             raise _error(self.url, status, answer)
         try:
-            length = int(told[_HEADER_LENGTH])
-            result = InferenceServerClient.parse_response_body(answer, header_length=length)
-            return outputs_of(result, len(images)), str(result.get_response()["model_version"])
+            result = InferenceServerClient.parse_response_body(answer, header_length=int(told[_HEADER_LENGTH]))
+            return outputs_of(result, str(result.get_response()["model_version"]), model, len(images))
         except (KeyError, TypeError, ValueError) as error:
             raise EndpointDown(f"{self.url} does not answer as Triton does", found=repr(error)) from error
 
-    def is_ready(self, seconds: float) -> bool:
+    def is_ready(self, model: RemoteModel, seconds: float) -> bool:
         """See ``Endpoint.is_ready``. On a connection of its own: an idle one may lead to a server that is gone."""
         try:
-            return self._exchange(self._connect(), "GET", f"{self._path}/ready", seconds, None, {})[0] == 200
+            return self._exchange(self._connect(), "GET", f"{_path(model)}/ready", seconds, None, {})[0] == 200
         except (OSError, http.client.HTTPException, EndpointLate):
             return False
-
-    def describe(self, seconds: float) -> Described:
-        """See ``Endpoint.describe``."""
-        status, _, answer = self._ask("GET", self._path, seconds, None, {})
-        if status != 200:
-            raise _error(self.url, status, answer)
-        try:
-            found = json.loads(answer)
-            return Described(datatype=found["inputs"][0]["datatype"], versions=tuple(found["versions"]))
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise EndpointDown(f"{self.url} does not answer as Triton does", found=repr(error)) from error
 
     def close(self) -> None:
         """See ``Endpoint.close``."""
@@ -141,6 +127,10 @@ class HttpEndpoint:
 
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self._host, self._port)
+
+
+def _path(model: RemoteModel) -> str:
+    return f"/v2/models/{quote(model.name, safe='')}/versions/{model.number}"
 
 
 def _left(end: float, url: str) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from waferlens.engines.interface import Outputs
-from waferlens.errors import BundleError, EngineError
+from waferlens.errors import BundleError
 
 INPUT = "pixels__0"
 """(B, 1, 256, 256) uint8 or float32, as the bundle's exports take it."""
@@ -31,14 +31,3 @@ def version_number(version: str) -> int:
             found=version,
         )
     return number
-
-
-def version_name(number: int | str) -> str:
-    """2003001 as ``v2.3.1``. Raises EngineError when the server's version is no positive whole number."""
-    text = str(number)
-    if not (text.isascii() and text.isdigit()) or int(text) == 0:
-        raise EngineError(
-            "the server's model has another kind of version", expected="a positive number", found=text
-        )
-    whole = int(text)
-    return f"v{whole // 10**6}.{whole // 1000 % 1000}.{whole % 1000}"

@@ -10,8 +10,8 @@ OUT/
         ├── config.pbtxt
         └── 2003001/{model.pt,model.py}
 
-A second bundle of the same name adds its version and becomes the one that is served; the older one stays for a
-rollback, which is the same command with the older bundle.
+A second bundle of the same name adds its version; the server then serves both (``keep`` of them), and whoever
+infers asks for the one whose thresholds they use. Going over to it, and back, costs no reload.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from waferlens.records import IMAGE_SIZE, LATENT_DIM
 
 PYTORCH, PYTHON = "pytorch", "python"
 _MAPS = f"[ 1, {IMAGE_SIZE}, {IMAGE_SIZE} ]"
+_DATA_TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
 _ONE = "[ 1 ]\n    reshape: { shape: [ ] }"
 _SHAPES = (_MAPS, _MAPS, _ONE, _ONE, f"[ {LATENT_DIM} ]")
 
@@ -41,12 +42,14 @@ _SHAPES = (_MAPS, _MAPS, _ONE, _ONE, f"[ {LATENT_DIM} ]")
 class TritonOptions(BaseModel, frozen=True, extra="forbid"):
     """What a configuration says about the machine.
 
-    max_batch: images in one call. max_queue: requests that may wait. timeout_ms: of a request that names none.
-    gpus: of the PyTorch backend, one instance each, numbered as the server sees them. python_instances:
-    processes of the Python backend, of ``python_threads`` threads. python_environment: absolute folder of the
-    virtual environment that has PyTorch; None leaves it to the server's own Python.
+    keep: versions that the server holds ready, the newest export last. max_batch: images in one call.
+    max_queue: requests that may wait. timeout_ms: of a request that names none. gpus: of the PyTorch backend,
+    one instance each, numbered as the server sees them. python_instances: processes of the Python backend, of
+    ``python_threads`` threads. python_environment: absolute folder of the virtual environment that has PyTorch;
+    None leaves it to the server's own Python.
     """
 
+    keep: int = Field(default=2, ge=1, le=5)
     max_batch: int = Field(default=8, ge=1, le=256)
     max_queue: int = Field(default=64, ge=1)
     timeout_ms: int = Field(default=1000, ge=1)
@@ -77,14 +80,17 @@ def export_repositories(
     for kind in (PYTORCH, PYTHON):
         model = out / kind / name
         _write_version(bundle, model / str(number), digest, kind)
-        _replace(model / "config.pbtxt", configuration(kind, config, digest, options))
+        served = _served_before(model / "config.pbtxt", config)
+        served.pop(str(number), None)
+        kept = dict([*served.items(), (str(number), digest)][-options.keep :])
+        _replace(model / "config.pbtxt", configuration(kind, config, kept, options))
     told = {"model": name, "version": config.version, "number": str(number)}
     return told | {kind: str(out / kind) for kind in (PYTORCH, PYTHON)}
 
 
-def configuration(kind: str, config: BundleConfig, digest: str, options: TritonOptions) -> str:
-    """config.pbtxt of one repository. digest: SHA-256 of the graph."""
-    data_type = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}[config.input_type]
+def configuration(kind: str, config: BundleConfig, digests: dict[str, str], options: TritonOptions) -> str:
+    """config.pbtxt of one repository. digests: of the graph of every version that is served, by its number."""
+    data_type = _DATA_TYPES[config.input_type]
     outputs = ",\n".join(
         f'  {{\n    name: "{name}"\n    data_type: TYPE_FP32\n    dims: {shape}\n  }}'
         for name, shape in zip(OUTPUTS, _SHAPES, strict=True)
@@ -94,7 +100,7 @@ def configuration(kind: str, config: BundleConfig, digest: str, options: TritonO
 name: "{config.name}"
 {_backend(kind)}
 max_batch_size: {options.max_batch}
-version_policy: {{ specific: {{ versions: [ {version_number(config.version)} ] }} }}
+version_policy: {{ specific: {{ versions: [ {", ".join(digests)} ] }} }}
 input [
   {{
     name: "{INPUT}"
@@ -118,7 +124,7 @@ dynamic_batching {{
 }}
 # Nothing is ever answered from a cache.
 response_cache {{ enable: false }}
-{warm_ups}{_parameters(kind, config, digest, options)}"""
+{warm_ups}{_parameters(kind, digests, options)}"""
 
 
 def _backend(kind: str) -> str:
@@ -140,8 +146,8 @@ def _warm_up(batch: int, data_type: str) -> str:
     )
 
 
-def _parameters(kind: str, config: BundleConfig, digest: str, options: TritonOptions) -> str:
-    told = {f"sha256_{version_number(config.version)}": digest}
+def _parameters(kind: str, digests: dict[str, str], options: TritonOptions) -> str:
+    told = {f"sha256_{number}": digest for number, digest in digests.items()}
     if kind == PYTORCH:
         told["INFERENCE_MODE"] = "true"
     else:
@@ -176,6 +182,16 @@ def _write_version(bundle: Path, folder: Path, digest: str, kind: str) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     temporary.replace(folder)
+
+
+def _served_before(path: Path, config: BundleConfig) -> dict[str, str]:
+    """Numbers and digests of an existing configuration, oldest first; none of a model that takes another type."""
+    if not path.exists():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    if f"data_type: {_DATA_TYPES[config.input_type]}" not in text.split("output [")[0]:
+        return {}
+    return dict(re.findall(r'key: "sha256_(\d+)" value: { string_value: "([0-9a-f]{64})" }', text))
 
 
 def _replace(path: Path, text: str) -> None:

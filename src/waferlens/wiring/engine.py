@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from waferlens.bundle.contents import load_config
-from waferlens.bundle.signature import verify_trusted
 from waferlens.engines.interface import TimedEngine
 from waferlens.engines.pool import EnginePool, PoolOptions
 from waferlens.settings.environment import bundle_key, cache_folder, triton_urls
@@ -15,7 +13,7 @@ def open_timed_engine(bundle: Path, options: PoolOptions | None = None) -> Timed
     """``TritonEngine`` over ``WAFERLENS_TRITON``, for the model that the bundle names; without it an
     ``EnginePool``.
 
-    The bundle is verified either way: thresholds and calibration come from it also when servers infer.
+    The bundle is verified either way: its thresholds decide also when servers infer.
     Raises BundleError, EngineError or OptionsError.
     """
     urls, key = triton_urls(), bundle_key()
@@ -23,5 +21,4 @@ def open_timed_engine(bundle: Path, options: PoolOptions | None = None) -> Timed
         return EnginePool.open(bundle, options, public_key=key, cache=cache_folder() / "engines")
     from waferlens.engines.triton import TritonEngine
 
-    verify_trusted(bundle, key)
-    return TritonEngine.open(urls, load_config(bundle).name)
+    return TritonEngine.open(urls, bundle, public_key=key)
