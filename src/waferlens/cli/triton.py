@@ -25,6 +25,7 @@ def export(
     ] = None,
     max_batch: Annotated[int, typer.Option(min=1, max=256, help="Images in one call.")] = 8,
     max_queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; more are refused at once.")] = 64,
+    keep: Annotated[int, typer.Option(min=1, max=5, help="Versions held ready, this one among them.")] = 2,
     as_json: AsJson = False,
 ) -> None:
     """Verify a bundle and write it as two model repositories, OUT/pytorch and OUT/python.
@@ -37,7 +38,11 @@ def export(
     from waferlens.wiring.triton import export_triton
 
     options = TritonOptions(
-        max_batch=max_batch, max_queue=max_queue, gpus=tuple(gpu or [0]), python_environment=environment
+        keep=keep,
+        max_batch=max_batch,
+        max_queue=max_queue,
+        gpus=tuple(gpu or [0]),
+        python_environment=environment,
     )
     told = export_triton(bundle, out, options)
     if as_json:
