@@ -35,8 +35,8 @@ def print_error(message: str) -> None:
 
 
 def print_line(text: str) -> None:
-    """One line on standard output."""
-    sys.stdout.write(text + "\n")
+    """One line on standard output, as it is."""
+    sys.stdout.write(f"{text}\n")
 
 
 def print_json(content: Any) -> None:
