@@ -10,19 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from deploy_files import DEPLOY, self_signed, variables
 
 from waferlens.cli.main import app
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 ENVIRONMENTS = sorted((DEPLOY / "env").glob("*.env"))
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
-
-
-def variables(path: Path) -> dict[str, str]:
-    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines)
 
 
 def haproxy() -> str:
@@ -33,31 +28,7 @@ def haproxy() -> str:
 
 @pytest.fixture
 def certificate(tmp_path) -> Path:
-    """A self-signed one, with its key in the same file, as HAProxy wants it."""
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    encoding = serialization.Encoding.PEM
-    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    path = tmp_path / "api.pem"
-    path.write_bytes(made.public_bytes(encoding) + key.private_bytes(encoding, *form))
-    return path
+    return self_signed(tmp_path / "api.pem")
 
 
 @pytest.mark.slow

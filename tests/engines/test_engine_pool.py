@@ -340,3 +340,13 @@ def test_the_expectation_covers_the_spread_of_what_was_seen():
     assert np.quantile(seen, 0.8) < times.expected(1) < 3 * seen.mean()
     assert times.expected(4) == pytest.approx(4 * times.expected(1))
     assert times.fastest() == seen.min()
+
+
+def test_swaps_and_closing_leave_no_thread_behind(open_pool):
+    before = set(threading.enumerate())
+    pool = open_pool(Faults(), num_workers=3)
+    for number in range(1, 6):
+        pool.swap(Path(f"v{number}"))
+    assert len(set(threading.enumerate()) - before) == 3
+    pool.close()
+    assert set(threading.enumerate()) <= before
