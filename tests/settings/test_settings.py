@@ -148,3 +148,16 @@ def test_a_key_that_is_configured_and_missing_is_an_error(monkeypatch, tmp_path)
         bundle_key()
     (tmp_path / "key.pem").touch()
     assert bundle_key() == tmp_path / "key.pem"
+
+
+def test_engines_of_one_process_are_counted_by_the_environment(monkeypatch):
+    from waferlens.settings.environment import num_engines
+
+    monkeypatch.delenv("WAFERLENS_ENGINES", raising=False)
+    assert num_engines() is None
+    monkeypatch.setenv("WAFERLENS_ENGINES", "3")
+    assert num_engines() == 3
+    for wrong in ("0", "-1", "two", "²"):
+        monkeypatch.setenv("WAFERLENS_ENGINES", wrong)
+        with pytest.raises(OptionsError, match="WAFERLENS_ENGINES"):
+            num_engines()

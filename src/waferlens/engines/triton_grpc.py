@@ -26,6 +26,8 @@ _CHANNEL = [
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
+    # A proxy that the environment names for the rest of the world is not asked for machines of the fab.
+    ("grpc.enable_http_proxy", 0),
     # Two endpoints of one process must not share a connection's fate.
     ("grpc.use_local_subchannel_pool", 1),
 ]

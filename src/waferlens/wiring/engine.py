@@ -6,7 +6,7 @@ from pathlib import Path
 
 from waferlens.engines.interface import TimedEngine
 from waferlens.engines.pool import EnginePool, PoolOptions
-from waferlens.settings.environment import bundle_key, cache_folder, triton_urls
+from waferlens.settings.environment import bundle_key, cache_folder, num_engines, triton_urls
 
 
 def open_timed_engine(bundle: Path, options: PoolOptions | None = None) -> TimedEngine:
@@ -14,11 +14,13 @@ def open_timed_engine(bundle: Path, options: PoolOptions | None = None) -> Timed
     ``EnginePool``.
 
     The bundle is verified either way: its thresholds decide also when servers infer.
+    options: of the pool; None for one engine a core, or as many as ``WAFERLENS_ENGINES`` says.
     Raises BundleError, EngineError or OptionsError.
     """
     urls, key = triton_urls(), bundle_key()
     if not urls:
-        return EnginePool.open(bundle, options, public_key=key, cache=cache_folder() / "engines")
+        told = options or PoolOptions(num_workers=num_engines())
+        return EnginePool.open(bundle, told, public_key=key, cache=cache_folder() / "engines")
     from waferlens.engines.triton import TritonEngine
 
     return TritonEngine.open(urls, bundle, public_key=key)
