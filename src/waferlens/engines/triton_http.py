@@ -7,6 +7,7 @@ keep needs connections that are shared and a limit on every read.
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from typing import Any
@@ -28,7 +29,6 @@ from waferlens.engines.triton_names import OUTPUTS
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _MAX_IDLE = 32
-_PIECE = 1 << 18
 
 
 class HttpEndpoint:
@@ -37,7 +37,7 @@ class HttpEndpoint:
     def __init__(self, host: str, port: int) -> None:
         self.url = f"http://{host}:{port}"
         self._host, self._port = host, port
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[_Connection] = []
         self._lock = threading.Lock()
 
     def infer(self, model: RemoteModel, images: ModelInput, seconds: float) -> Outputs:
@@ -90,7 +90,7 @@ class HttpEndpoint:
 
     def _exchange(
         self,
-        connection: http.client.HTTPConnection,
+        connection: _Connection,
         method: str,
         path: str,
         seconds: float,
@@ -98,23 +98,14 @@ class HttpEndpoint:
         headers: dict[str, str],
     ) -> tuple[int, Any, bytes]:
         """One request and its whole answer. The connection is kept for the next one only if all went well."""
-        end = time.monotonic() + seconds
+        connection.end = time.monotonic() + seconds
         kept = False
         try:
-            connection.timeout = _left(end, self.url)
-            if connection.sock is None:
-                connection.connect()
-            connection.sock.settimeout(_left(end, self.url))
             connection.request(method, path, body, headers)
-            connection.sock.settimeout(_left(end, self.url))
             response = connection.getresponse()
-            socket, pieces = connection.sock, []
-            while piece := response.read(_PIECE):
-                pieces.append(piece)
-                if socket is not None:  # gone once the server said that it closes
-                    socket.settimeout(_left(end, self.url))
-            kept = connection.sock is not None
-            return response.status, response.headers, b"".join(pieces)
+            answer = response.read()
+            kept = connection.sock is not None  # None once the server said that it closes
+            return response.status, response.headers, answer
         except TimeoutError as error:
             raise EndpointLate(f"{self.url} did not answer", expected=f"within {1e3 * seconds:.0f} ms") from error
         finally:
@@ -125,19 +116,48 @@ class HttpEndpoint:
             if not kept:
                 connection.close()
 
-    def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self._host, self._port)
+    def _connect(self) -> _Connection:
+        return _Connection(self._host, self._port)
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection whose waits all end at ``end``, a time of ``time.monotonic``, however the data trickle in."""
+
+    end = 0.0
+
+    def left(self) -> float:
+        """Seconds until ``end``. Raises TimeoutError when there are none."""
+        seconds = self.end - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError("no time left")
+        return seconds
+
+    def connect(self) -> None:
+        """See ``HTTPConnection.connect``."""
+        with socket.create_connection((self.host, self.port), self.left()) as made:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sock = _TimedSocket(self, made.detach())
+
+    def send(self, data: Any) -> None:
+        """See ``HTTPConnection.send``. The limit holds for all of the data."""
+        if self.sock is not None:
+            self.sock.settimeout(self.left())
+        super().send(data)
+
+
+class _TimedSocket(socket.socket):
+    def __init__(self, connection: _Connection, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self._connection = connection
+        self.settimeout(connection.left())
+
+    def recv_into(self, *told: Any) -> int:
+        self.settimeout(self._connection.left())
+        return super().recv_into(*told)
 
 
 def _path(model: RemoteModel) -> str:
     return f"/v2/models/{quote(model.name, safe='')}/versions/{model.number}"
-
-
-def _left(end: float, url: str) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise EndpointLate(f"{url} did not answer", expected="an answer in the time given")
-    return left
 
 
 def _error(url: str, status: int, answer: bytes) -> EndpointDown | EndpointBusy:
