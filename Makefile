@@ -3,9 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TRITON := .venv-triton
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format bench results grid lock clean
+.PHONY: help setup triton demo test test-all check format bench results grid lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,13 +23,23 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+triton: $(TRITON)/.installed ## the Triton server in .venv-triton, for its tests (CPU, Python backend)
+
+# An environment of its own: the server's wheel holds numpy below 2. Its stub runs models in this environment too.
+$(TRITON)/.installed: deploy/triton/requirements.lock
+	@echo "setting up $(TRITON) (about two minutes the first time)"
+	@test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
+	@$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' $<)"
+	@$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 demo: setup ## train, evaluate and inspect on the synthetic fab (about five minutes on two cores)
 	@$(BIN)/waferlens demo --out runs/demo
 
 test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-all: setup ## all tests
+test-all: setup triton ## all tests; those of Triton also need HAProxy (Debian: haproxy)
 	@$(BIN)/python -m pytest
 
 check: setup ## ruff and mypy

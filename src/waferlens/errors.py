@@ -14,7 +14,10 @@
     ├── MetricError                      a metric is not defined for this input (one class, no masks)
     ├── BundleError                      a bundle is missing, altered, or of an unknown version
     └── EngineError                      a runtime cannot load or run a bundle
-        └── ParityError                  an engine does not give the scores of the reference
+        ├── ParityError                  an engine does not give the scores of the reference
+        ├── EngineFailed                 an image was accepted for inference and no engine could answer it
+        ├── DeadlineMissed               the answer did not come, or could not have come, in time
+        └── Overloaded                   refused before any work: the images ahead would not leave time for it
 
 Every message says what was wrong, what was expected and what was found.
 """
@@ -106,3 +109,15 @@ class EngineError(WaferlensError):
 
 class ParityError(EngineError):
     """An engine does not reproduce the scores of the reference."""
+
+
+class EngineFailed(EngineError):
+    """No engine could answer this image; asking again may succeed."""
+
+
+class DeadlineMissed(EngineError):
+    """The answer did not come before the deadline, or even an idle engine could not have given it by then."""
+
+
+class Overloaded(EngineError):
+    """Refused before any work was done: the images that wait already would not leave time for this one."""

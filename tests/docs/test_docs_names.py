@@ -11,7 +11,7 @@ import pytest
 
 import waferlens.bundle
 
-FOLDERS = ("src/", "tests/", "docs/", "recipes/", "notebooks/", "bench/", ".ci/")
+FOLDERS = ("src/", "tests/", "docs/", "recipes/", "notebooks/", "bench/", "deploy/", ".ci/")
 PACKAGE = pages.ROOT / "src" / "waferlens"
 CHAPTERS = {path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py") and path.name[0] != "_"}
 

@@ -136,3 +136,37 @@ def test_a_number_of_workers_that_is_none_is_refused(monkeypatch, value):
     monkeypatch.setenv("WAFERLENS_WORKERS", value)
     with pytest.raises(OptionsError, match="WAFERLENS_WORKERS"):
         num_workers()
+
+
+def test_servers_that_infer_are_named_by_the_environment(monkeypatch):
+    from waferlens.settings.environment import triton_urls
+
+    monkeypatch.delenv("WAFERLENS_TRITON", raising=False)
+    assert triton_urls() == ()
+    monkeypatch.setenv("WAFERLENS_TRITON", " http://127.0.0.1:8000, grpc://127.0.0.1:8011 ,")
+    assert triton_urls() == ("http://127.0.0.1:8000", "grpc://127.0.0.1:8011")
+
+
+def test_a_key_that_is_configured_and_missing_is_an_error(monkeypatch, tmp_path):
+    from waferlens.settings.environment import bundle_key
+
+    monkeypatch.setenv("WAFERLENS_BUNDLE_KEY", "")
+    assert bundle_key() is None
+    monkeypatch.setenv("WAFERLENS_BUNDLE_KEY", str(tmp_path / "key.pem"))
+    with pytest.raises(OptionsError, match="WAFERLENS_BUNDLE_KEY"):
+        bundle_key()
+    (tmp_path / "key.pem").touch()
+    assert bundle_key() == tmp_path / "key.pem"
+
+
+def test_engines_of_one_process_are_counted_by_the_environment(monkeypatch):
+    from waferlens.settings.environment import num_engines
+
+    monkeypatch.delenv("WAFERLENS_ENGINES", raising=False)
+    assert num_engines() is None
+    monkeypatch.setenv("WAFERLENS_ENGINES", "3")
+    assert num_engines() == 3
+    for wrong in ("0", "-1", "two", "²"):
+        monkeypatch.setenv("WAFERLENS_ENGINES", wrong)
+        with pytest.raises(OptionsError, match="WAFERLENS_ENGINES"):
+            num_engines()

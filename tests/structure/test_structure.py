@@ -91,6 +91,15 @@ def test_deciding_reading_and_inspecting_never_load_torch(chapter):
     assert loaded == "False"
 
 
+@pytest.mark.parametrize(
+    "module", ["waferlens.engines.pool", "waferlens.engines.triton", "waferlens.wiring.engine"]
+)
+def test_serving_loads_a_runtime_or_a_protocol_only_when_it_is_chosen(module):
+    heavy = ("torch", "openvino", "onnxruntime", "tritonclient", "grpc", "gevent", "cryptography")
+    loaded = run_python(f"import sys, {module}; print(*[name for name in {heavy} if name in sys.modules])")
+    assert loaded == ""
+
+
 @pytest.mark.parametrize("module", ["waferlens", "waferlens.cli.main"])
 def test_importing_loads_no_heavy_library(module):
     heavy = ("torch", "matplotlib", "sklearn", "skimage", "openvino", "onnxruntime", "lightning_fabric", "pyarrow")

@@ -13,5 +13,6 @@ vae-wafer/
 ├── card.md                   the model card, for people
 ├── exports/                  the same graph for TorchScript, ONNX Runtime, OpenVINO (32 and 8 bit)
 ├── parity.json               how far each engine is from the reference, and the default engine
-└── manifest.json             SHA-256 of every file above, data fingerprint, git commit, versions
+├── manifest.json             SHA-256 of every file above, data fingerprint, git commit, versions
+└── manifest.sig              where a key signed it: Ed25519 signature of manifest.json
 """

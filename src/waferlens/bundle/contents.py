@@ -117,12 +117,19 @@ def read_json(path: Path) -> Any:
 
 
 def model_input(pixels: Pixels, config: BundleConfig) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
-    """Canonical pixels (B, 256, 256) to the array that an engine of this bundle takes, (B, 1, 256, 256).
+    """Canonical pixels (B, 256, 256) to the array that an engine of this bundle takes; see ``input_array``."""
+    return input_array(pixels, config.input_type)
+
+
+def input_array(
+    pixels: Pixels, input_type: Literal["uint8", "float32"]
+) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """Canonical pixels (B, 256, 256) to an engine's input of this type, (B, 1, 256, 256).
 
     A bundle learned from 8-bit images sees 16-bit ones rounded to 8 bits: finer steps than it ever saw carry
     nothing it could use. A bundle learned from 16-bit images sees both as [0, 1].
     """
-    if config.input_type == "uint8":
+    if input_type == "uint8":
         if pixels.dtype == np.uint16:
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
         return pixels.astype(np.uint8, copy=False)[:, None]

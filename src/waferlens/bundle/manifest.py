@@ -14,18 +14,25 @@ from typing import Any
 from waferlens.errors import BundleError
 
 FILE_NAME = "manifest.json"
+SIGNATURE = "manifest.sig"
+"""Beside the manifest where a bundle was signed; see ``waferlens.bundle.signature``."""
+
 _LIBRARIES = (
     "waferlens", "torch", "numpy", "scipy", "lightning-fabric", "onnx", "onnxruntime", "openvino", "nncf",
 )  # fmt: skip
 
 
 def write_manifest(bundle: Path, provenance: dict[str, Any]) -> None:
-    """Hash every file under ``bundle`` and write manifest.json beside them, replacing an older one."""
+    """Hash every file under ``bundle`` and write manifest.json beside them, replacing an older one.
+
+    The signature of an older one goes: whoever changes a bundle must have it signed again.
+    """
     files = {path.relative_to(bundle).as_posix(): sha256_of(path) for path in _files(bundle)}
     content = {"files": files, "provenance": provenance}
     temporary = bundle / (FILE_NAME + ".tmp")
     temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     temporary.replace(bundle / FILE_NAME)
+    (bundle / SIGNATURE).unlink(missing_ok=True)  # it was of the older manifest
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:
@@ -84,8 +91,8 @@ def sha256_of(path: Path) -> str:
 
 
 def _files(bundle: Path) -> Iterable[Path]:
-    """Every file but the manifest itself and what lies in hidden folders: the checkpoints of an unfinished run."""
-    skipped = {bundle / FILE_NAME, bundle / (FILE_NAME + ".tmp")}
+    """Every file but manifest, signature and what lies in hidden folders: checkpoints of an unfinished run."""
+    skipped = {bundle / FILE_NAME, bundle / (FILE_NAME + ".tmp"), bundle / SIGNATURE}
     for path in sorted(bundle.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(bundle).parts[:-1])
         if path.is_file() and path not in skipped and not hidden:

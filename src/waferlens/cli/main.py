@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from waferlens.cli import console, data, learn, look, ship
+from waferlens.cli import bundles, console, data, learn, look, ship, triton
 from waferlens.errors import WaferlensError
 
 _INTERRUPTED = 130
@@ -26,6 +26,8 @@ app = typer.Typer(
     ),
 )
 app.add_typer(data.app, name="data")
+app.add_typer(bundles.app, name="bundle")
+app.add_typer(triton.app, name="triton")
 app.command("demo")(learn.demo)
 app.command("explore")(look.explore)
 app.command("baseline")(look.baseline)

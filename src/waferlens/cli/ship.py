@@ -27,8 +27,9 @@ def inspect(
     """
     from waferlens.inspection.files import inspect_files
     from waferlens.inspection.inspector import Inspector
+    from waferlens.settings.environment import bundle_key
 
-    inspector = Inspector.load(bundle, engine=engine, threads=threads)
+    inspector = Inspector.load(bundle, engine=engine, threads=threads, public_key=bundle_key())
     results = inspect_files(inspector, files, bundle, heatmaps)
     failed = 0
     shown = []

@@ -10,12 +10,9 @@ from typing import Any
 from waferlens.bundle.contents import load_config, load_reference, load_samples, load_thresholds
 from waferlens.bundle.export import export_onnx, export_openvino, export_openvino_int8, export_torchscript
 from waferlens.bundle.model import load_detector
-from waferlens.engines.parity import PARITY_FILE, compare, gate_images, infer_each
+from waferlens.engines.parity import PARITY_FILE, PREFERENCE, compare, gate_images, infer_each
 from waferlens.engines.runtimes import ENGINES, open_engine
 from waferlens.errors import ParityError
-
-_PREFERENCE = ("openvino-int8", "openvino", "onnxruntime", "torchscript")
-"""Fastest first, as measured by ``waferlens bench``; the first that passed the gate is the default."""
 
 
 def export_all(bundle: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -56,7 +53,7 @@ def run_gate(bundle: Path) -> dict[str, Any]:
         )
     passed = [result.engine for result in results if result.passed]
     content = {
-        "default_engine": next(name for name in _PREFERENCE if name in passed),
+        "default_engine": next(name for name in PREFERENCE if name in passed),
         "unit": "standard deviations of the held-out normals' scores",
         "engines": [result.as_dict() for result in results],
     }

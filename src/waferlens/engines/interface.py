@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from waferlens.records import FloatArray, Pixels
+from waferlens.records import FloatArray, Inference, Pixels
 
 
 class Outputs(NamedTuple):
@@ -37,5 +38,29 @@ class Engine(Protocol):
         Raises EngineError when the runtime fails or the pixels have another shape.
         """
 
+
+class TimedEngine(Protocol):
+    """What a service infers with: ``EnginePool`` in its own process, or ``TritonEngine`` on servers."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether an image that came now would be answered."""
+
+    @property
+    def model_version(self) -> str:
+        """Of the bundle that new images get."""
+
+    def infer(self, pixels: AnyPixels, deadline: float) -> Inference:
+        """One image by a time of ``time.monotonic``. Raises Overloaded, DeadlineMissed or EngineFailed."""
+
+    def swap(self, bundle: Path) -> None:
+        """Go over to another bundle, dropping nothing. Raises BundleError or EngineError: the old one stays."""
+
+    def close(self) -> None:
+        """Answer what waits, and let everything go."""
+
+
+AnyPixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
+"""(256, 256): canonical pixels, or float32 in [0, 1]."""
 
 ModelInput = npt.NDArray[np.uint8] | npt.NDArray[np.float32]

@@ -20,6 +20,8 @@ from waferlens.engines.interface import Engine, Outputs
 from waferlens.records import Pixels
 
 PARITY_FILE = "parity.json"
+PREFERENCE = ("openvino-int8", "openvino", "onnxruntime", "torchscript")
+"""Fastest first, as measured by ``waferlens bench``; the first that passed the gate is the default."""
 BOUND_32_BIT = 1e-4
 """Largest score difference of a 32-bit engine, in standard deviations of normal scores."""
 

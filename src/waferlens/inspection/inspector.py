@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from waferlens.bundle.contents import BundleConfig, load_config, load_reference, load_thresholds
-from waferlens.bundle.manifest import verify_bundle
+from waferlens.bundle.signature import verify_trusted
 from waferlens.decision.decide import decide
 from waferlens.decision.thresholds import Scores, Thresholds, p_values
 from waferlens.engines.interface import Engine
@@ -41,13 +41,15 @@ class Inspector:
         self._normal_scores = normal_scores
 
     @classmethod
-    def load(cls, bundle: Path | str, *, engine: str | None = None, threads: int = 1) -> Self:
-        """Verify a bundle's hashes and open it with ``engine``, or with its own default.
+    def load(
+        cls, bundle: Path | str, *, engine: str | None = None, threads: int = 1, public_key: Path | None = None
+    ) -> Self:
+        """Verify a bundle's hashes, and its signature if a key is given; open ``engine``, or its own default.
 
         Raises BundleError when the bundle is not what was saved, EngineError when the engine cannot run it.
         """
         folder = Path(bundle)
-        verify_bundle(folder)
+        verify_trusted(folder, public_key)
         thresholds, reference = load_thresholds(folder), load_reference(folder)
         scores = reference.scores if thresholds.score_name == "score" else reference.reconstruction_errors
         running = open_engine(engine or default_engine(folder), folder, threads=threads)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from waferlens.bundle.manifest import verify_bundle
 from waferlens.engines.bench import BenchRow, bench_bundle, best_batch
 from waferlens.engines.parity import default_engine
 from waferlens.training.memory import keep_freed_memory
+from waferlens.wiring.trusted import verify_configured
 
 
 def run_bench(
@@ -23,7 +23,7 @@ def run_bench(
     count: Callable[[int, int], None],
 ) -> tuple[list[BenchRow], BenchRow | None]:
     """All rows, and the best batch of the default engine for ``throughput`` images a second, if asked for."""
-    verify_bundle(bundle)
+    verify_configured(bundle)
     keep_freed_memory()
     rows = bench_bundle(bundle, batches=batches, threads=threads, num_images=num_images, count=count)
     if out is not None:

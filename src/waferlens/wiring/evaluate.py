@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from waferlens.bundle.contents import BundleConfig, load_config, load_thresholds, read_json
-from waferlens.bundle.manifest import verify_bundle
 from waferlens.bundle.model import load_detector
 from waferlens.decision.thresholds import Thresholds
 from waferlens.engines.parity import default_engine
@@ -36,6 +35,7 @@ from waferlens.wiring.reading import pack_test, pack_training
 from waferlens.wiring.robustness import measure_robustness
 from waferlens.wiring.scoring import MAX_EXPLORED, TestSet, normalised, read_test_set, score_test_set
 from waferlens.wiring.told import Told
+from waferlens.wiring.trusted import verify_configured
 
 _PARTS: tuple[Part, Part] = ("train", "validation")
 
@@ -58,7 +58,7 @@ def evaluate_bundle(
     defects on the normal images as well. Raises BundleError, DataError (no labelled image, a test image that the
     bundle was trained on) and EngineError.
     """
-    origin = verify_bundle(bundle)["provenance"]
+    origin = verify_configured(bundle)["provenance"]
     config, thresholds, detector = (
         load_config(bundle),
         load_thresholds(bundle),

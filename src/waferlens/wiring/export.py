@@ -8,13 +8,14 @@ from typing import Any
 
 from waferlens.bundle.card import model_card
 from waferlens.bundle.contents import load_config, load_thresholds, read_json
-from waferlens.bundle.manifest import verify_bundle, write_manifest
+from waferlens.bundle.manifest import write_manifest
 from waferlens.engines.gate import export_all
+from waferlens.wiring.trusted import verify_configured
 
 
 def export_bundle(bundle: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Check the bundle, export, run the gate, renew card and manifest; returns parity.json's content."""
-    origin = verify_bundle(bundle)["provenance"]
+    origin = verify_configured(bundle)["provenance"]
     return finish_bundle(bundle, origin, say)
 
 

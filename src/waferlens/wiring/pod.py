@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 
 from waferlens.bundle.contents import BundleConfig, load_config, load_thresholds, read_json
-from waferlens.bundle.manifest import verify_bundle
 from waferlens.bundle.model import load_detector
 from waferlens.engines.parity import default_engine
 from waferlens.engines.runtimes import open_engine
@@ -30,6 +29,7 @@ from waferlens.training.schedule import spread_evenly
 from waferlens.wiring.planted import Judge, Normals, measure_pod
 from waferlens.wiring.reading import pack_test, pack_training
 from waferlens.wiring.told import Told
+from waferlens.wiring.trusted import verify_configured
 
 MAX_IMAGES = 60
 """Normal images, unless told otherwise: MIL-HDBK-1823A asks for 60 targets or more."""
@@ -57,7 +57,7 @@ def pod_bundle(
     num_images: normal images, at most. Raises BundleError, DataError (no normal image, one that the bundle was
     trained on, none that passes as it is) and EngineError.
     """
-    origin = verify_bundle(bundle)["provenance"]
+    origin = verify_configured(bundle)["provenance"]
     config, thresholds = load_config(bundle), load_thresholds(bundle)
     split = Split.from_dict(read_json(bundle / "split.json"))
     normals = _find_normals(read_dataset(data), split, config, num_images, told)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 
 from waferlens.bundle.contents import load_config, load_thresholds, read_json
-from waferlens.bundle.manifest import verify_bundle
 from waferlens.decision.thresholds import Thresholds
 from waferlens.engines.interface import Engine
 from waferlens.engines.parity import default_engine
@@ -29,6 +28,7 @@ from waferlens.training.schedule import seed_for, spread_evenly
 from waferlens.wiring.reading import pack_test
 from waferlens.wiring.scoring import require_labels
 from waferlens.wiring.told import Told
+from waferlens.wiring.trusted import verify_configured
 
 MAX_IMAGES = 200
 """Images a class, unless told otherwise. Each is inspected once for every level of every disturbance."""
@@ -47,7 +47,7 @@ def robustness_bundle(
     num_images: of each class, at most. Raises BundleError, DataError (no labelled image, a test image that the
     bundle was trained on) and EngineError.
     """
-    origin = verify_bundle(bundle)["provenance"]
+    origin = verify_configured(bundle)["provenance"]
     config, thresholds = load_config(bundle), load_thresholds(bundle)
     split = Split.from_dict(read_json(bundle / "split.json"))
     dataset = read_dataset(data)

@@ -1,0 +1,219 @@
+"""Inference on Triton servers: the call of ``EnginePool``, answered by whichever server is well.
+
+Endpoints take turns. One that fails is left out at once and asked again when its model's ready path says so,
+which a thread of each endpoint looks at twice a second. An attempt gets its share of the time that is left, so
+that a server that stands still costs half the budget of two, not all of it. Inference changes nothing on a
+server, so asking another one is always safe.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from waferlens.bundle.contents import input_array, load_config
+from waferlens.bundle.signature import verify_trusted
+from waferlens.engines.interface import AnyPixels
+from waferlens.engines.request import canonical, unstack
+from waferlens.engines.triton_endpoint import Endpoint, EndpointBusy, EndpointDown, EndpointLate, RemoteModel
+from waferlens.engines.triton_names import version_number
+from waferlens.errors import DeadlineMissed, EngineError, EngineFailed, OptionsError, Overloaded
+from waferlens.records import Inference, Pixels
+
+_CHECK_EVERY_SECONDS = 0.5
+_CHECK_TIMEOUT_SECONDS = 1.0
+_MARGIN_SECONDS = 0.002
+_JOIN_SECONDS = 5.0
+
+
+class TritonEngine:
+    """Answers images within their deadlines. Shared between threads; close it when done."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        model: RemoteModel,
+        *,
+        public_key: Path | None = None,
+        max_in_flight: int = 64,
+    ) -> None:
+        """endpoints: at least one. max_in_flight: images sent and not answered. public_key: of bundles swapped in.
+
+        Looks once at every endpoint, for at most a second each and all at the same time; none needs to be up.
+        """
+        if not endpoints:
+            raise OptionsError("no address of a Triton server", expected="at least one")
+        self._endpoints = list(endpoints)
+        self._model = model
+        self._public_key = public_key
+        self._slots = threading.BoundedSemaphore(max_in_flight)
+        self._max_in_flight = max_in_flight
+        self._lock = threading.Lock()
+        self._turn = 0
+        self._up: set[int] = set()
+        self._closed = threading.Event()
+        looked = [threading.Event() for _ in self._endpoints]
+        self._threads = [
+            threading.Thread(target=self._watch, args=told, name=f"triton-{told[0]}", daemon=True)
+            for told in enumerate(looked)
+        ]
+        for thread in self._threads:
+            thread.start()
+        for each in looked:
+            each.wait(2 * _CHECK_TIMEOUT_SECONDS)
+
+    @classmethod
+    def open(
+        cls, urls: Sequence[str], bundle: Path, *, public_key: Path | None = None, max_in_flight: int = 64
+    ) -> Self:
+        """Servers for a bundle on disk, which is verified: its thresholds will decide on what they answer.
+
+        urls: ``http://HOST:PORT`` or ``grpc://HOST:PORT`` each. Raises BundleError, or OptionsError for another
+        address.
+        """
+        endpoints = [open_endpoint(url) for url in urls]
+        model = remote_model(bundle, public_key)
+        return cls(endpoints, model, public_key=public_key, max_in_flight=max_in_flight)
+
+    @property
+    def ready(self) -> bool:
+        """Whether some endpoint says that it has the version of this bundle ready."""
+        with self._lock:
+            return not self._closed.is_set() and bool(self._up)
+
+    @property
+    def model_version(self) -> str:
+        """Of the bundle that new images get."""
+        return self._model.full_name
+
+    @property
+    def up(self) -> tuple[str, ...]:
+        """Addresses of the endpoints that are asked."""
+        with self._lock:
+            return tuple(self._endpoints[index].url for index in sorted(self._up))
+
+    def infer(self, pixels: AnyPixels, deadline: float) -> Inference:
+        """See ``EnginePool.infer``: the same call, the same errors.
+
+        Overloaded: every server that is well refused. EngineFailed: none could be asked, or each that was failed.
+        """
+        image = canonical(pixels)[None]
+        if deadline - time.monotonic() <= _MARGIN_SECONDS:
+            raise DeadlineMissed("no server could answer in time", expected="a deadline that lies ahead")
+        if self._closed.is_set():
+            raise EngineFailed("the engine is closed")
+        if not self._slots.acquire(blocking=False):
+            raise Overloaded("too many images are under way", expected=f"at most {self._max_in_flight}")
+        try:
+            return self._ask_in_turn(image, deadline - _MARGIN_SECONDS)
+        finally:
+            self._slots.release()
+
+    def swap(self, bundle: Path) -> None:
+        """Ask for another bundle's version from now on. Whoever runs the servers has it loaded there beforehand.
+
+        Raises BundleError or EngineError when it cannot be verified or no server has it ready: the old one then
+        goes on.
+        """
+        model = remote_model(bundle, self._public_key)
+        up = {i for i, each in enumerate(self._endpoints) if each.is_ready(model, _CHECK_TIMEOUT_SECONDS)}
+        if not up:
+            raise EngineError(
+                f"no Triton server has {model.full_name} ready", expected=f"version {model.number} loaded by one"
+            )
+        with self._lock:
+            self._model, self._up = model, up
+
+    def close(self) -> None:
+        """Stop looking at the servers and let connections go. Closing twice does nothing."""
+        self._closed.set()
+        for thread in self._threads:
+            thread.join(_JOIN_SECONDS)
+        for endpoint in self._endpoints:
+            endpoint.close()
+
+    def _ask_in_turn(self, image: Pixels, end: float) -> Inference:
+        errors: list[EngineError] = []
+        model, order, num_up = self._order()
+        images = input_array(image, model.input_type)
+        for position, index in enumerate(order):
+            left = end - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                # Those that are down come last and are refused quickly: they get no share beforehand.
+                outputs = self._endpoints[index].infer(model, images, left / max(1, num_up - position))
+                return unstack(outputs, 1, model.full_name)[0]
+            except (EndpointBusy, EndpointLate) as error:
+                errors.append(error)
+            except EngineError as error:
+                errors.append(error)
+                self._mark(index, model, up=False)
+        raise _verdict(errors)
+
+    def _order(self) -> tuple[RemoteModel, list[int], int]:
+        """The model; endpoints that are up, the next in turn first, then the others; how many are up."""
+        with self._lock:
+            self._turn += 1
+            count = len(self._endpoints)
+            turned = [(self._turn + offset) % count for offset in range(count)]
+            well = [index for index in turned if index in self._up]
+            return self._model, well + [index for index in turned if index not in self._up], len(well) or count
+
+    def _mark(self, index: int, model: RemoteModel, *, up: bool) -> None:
+        with self._lock:
+            if model is not self._model:
+                return  # swapped meanwhile: what was found holds for the older one
+            if up:
+                self._up.add(index)
+            else:
+                self._up.discard(index)
+
+    def _watch(self, index: int, looked: threading.Event) -> None:
+        while not self._closed.is_set():
+            model = self._model
+            self._mark(index, model, up=self._endpoints[index].is_ready(model, _CHECK_TIMEOUT_SECONDS))
+            looked.set()
+            self._closed.wait(_CHECK_EVERY_SECONDS)
+
+
+def remote_model(bundle: Path, public_key: Path | None) -> RemoteModel:
+    """What to ask servers for in the name of a bundle, once it was verified. Raises BundleError."""
+    verify_trusted(bundle, public_key)
+    config = load_config(bundle)
+    version_number(config.version)
+    return RemoteModel(name=config.name, version=config.version, input_type=config.input_type)
+
+
+def open_endpoint(url: str) -> Endpoint:
+    """``http://HOST:PORT`` or ``grpc://HOST:PORT``; opens no connection. Raises OptionsError for another."""
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if parts.scheme not in ("http", "grpc") or host is None or port is None or parts.path.strip("/"):
+        raise OptionsError(
+            "the address of a Triton server", expected="http://HOST:PORT or grpc://HOST:PORT", found=url
+        )
+    if parts.scheme == "http":
+        from waferlens.engines.triton_http import HttpEndpoint
+
+        return HttpEndpoint(host, port)
+    from waferlens.engines.triton_grpc import GrpcEndpoint
+
+    return GrpcEndpoint(host, port)
+
+
+def _verdict(errors: list[EngineError]) -> EngineError:
+    """What the caller hears when no endpoint gave an answer."""
+    found = "; ".join(str(error) for error in errors)[:500] or "no time to ask anyone"
+    if any(isinstance(error, EndpointDown) for error in errors):
+        return EngineFailed("no Triton server gave an answer", found=found)
+    if any(isinstance(error, EndpointBusy) for error in errors):
+        return Overloaded("every Triton server is busy", found=found)
+    return DeadlineMissed("no Triton server answered in time", found=found)

@@ -1,0 +1,26 @@
+"""The engine that a service on this machine infers with: servers if the environment names some, else its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from waferlens.engines.interface import TimedEngine
+from waferlens.engines.pool import EnginePool, PoolOptions
+from waferlens.settings.environment import bundle_key, cache_folder, num_engines, triton_urls
+
+
+def open_timed_engine(bundle: Path, options: PoolOptions | None = None) -> TimedEngine:
+    """``TritonEngine`` over ``WAFERLENS_TRITON``, for the model that the bundle names; without it an
+    ``EnginePool``.
+
+    The bundle is verified either way: its thresholds decide also when servers infer.
+    options: of the pool; None for one engine a core, or as many as ``WAFERLENS_ENGINES`` says.
+    Raises BundleError, EngineError or OptionsError.
+    """
+    urls, key = triton_urls(), bundle_key()
+    if not urls:
+        told = options or PoolOptions(num_workers=num_engines())
+        return EnginePool.open(bundle, told, public_key=key, cache=cache_folder() / "engines")
+    from waferlens.engines.triton import TritonEngine
+
+    return TritonEngine.open(urls, bundle, public_key=key)
