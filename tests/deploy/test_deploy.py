@@ -22,7 +22,8 @@ SERVICES = COMPOSE["services"]
 
 def haproxy() -> str:
     program = shutil.which("haproxy") or "/usr/sbin/haproxy"
-    assert Path(program).exists(), "HAProxy is missing: install the package haproxy"
+    if not Path(program).exists():
+        pytest.skip("HAProxy is missing: install the package haproxy")
     return program
 
 

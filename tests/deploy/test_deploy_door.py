@@ -70,7 +70,8 @@ class Door:
         told |= {"HAPROXY_HTTP": f"127.0.0.1:{others[0]}", "HAPROXY_GRPC": f"127.0.0.1:{others[1]}"}
         told["HAPROXY_SOCKET"] = str(folder / "admin.sock")
         program = shutil.which("haproxy") or "/usr/sbin/haproxy"
-        assert Path(program).exists(), "HAProxy is missing: install the package haproxy"
+        if not Path(program).exists():
+            pytest.skip("HAProxy is missing: install the package haproxy")
         files = [part for name in ("haproxy.cfg", "api.cfg") for part in ("-f", str(DEPLOY / "haproxy" / name))]
         with (folder / "haproxy.log").open("wb") as log:
             self.proxy = subprocess.Popen(
