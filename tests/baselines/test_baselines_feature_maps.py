@@ -36,7 +36,7 @@ def test_the_gaussian_is_the_mahalanobis_distance_of_the_position(fitted, feed):
     images = feed.take(np.arange(len(feed)))
     with torch.inference_mode():
         features = network.trunk.raw_features(images).flatten(2).double()
-        found = network(images)[2].flatten(1)
+        found = network(images)[2][:, 0].flatten(1)
     by_position = features.permute(2, 0, 1)
     centred = by_position - by_position.mean(1, keepdim=True)
     covariance = centred.mT @ centred / (len(feed) - 1)
@@ -57,16 +57,16 @@ def test_a_mark_departs_where_it_is(fitted, feed, name):
     marred[..., 120:136, 88:104] = 1 - marred[..., 120:136, 88:104]
     with torch.inference_mode():
         clean, found = fitted[name](images)[2], fitted[name](marred)[2]
-    rise = (found - clean)[:, 0]
+    rise = (found - clean).amin(1)  # at both scales
     assert (rise[:, 14:18, 10:14].amax((1, 2)) > 2 * rise[:, :, 24:].abs().amax((1, 2))).all()
 
 
 def test_a_vector_of_the_bank_is_at_no_distance_from_it(fitted, feed):
     network = fitted["feature-neighbour"]
-    assert network.bank.shape == (OPTIONS.bank_size, 152)
+    assert [scale.bank.shape for scale in network.scales] == [(OPTIONS.bank_size, 152)] * 2
     with torch.inference_mode():
         departure = network(feed.take(np.arange(len(feed))))[2]
-    assert departure.shape == (len(feed), 1, 32, 32)
+    assert departure.shape == (len(feed), 2, 32, 32)
     assert departure.min() < 0.05 < departure.median()
 
 

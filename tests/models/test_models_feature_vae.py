@@ -11,7 +11,14 @@ from waferlens.models import backbone
 from waferlens.models.backbone import folded, pretrained
 from waferlens.models.detector import DetectorOptions, build_detector
 from waferlens.models.error_map import ErrorMap, ErrorMapOptions
-from waferlens.models.feature_vae import FEATURE_SIDE, NUM_FEATURES, FeatureVAE, FeatureVAEOptions
+from waferlens.models.feature_vae import (
+    FEATURE_SIDE,
+    NUM_DEPARTURES,
+    NUM_FEATURES,
+    FeatureVAE,
+    FeatureVAEOptions,
+    at_scales,
+)
 from waferlens.models.whitening import Moments, Whitening
 
 SMALL = FeatureVAEOptions(width=8, squeezed=4, whitening_rank=4)
@@ -127,7 +134,7 @@ def test_the_network_is_small_and_answers_in_the_detectors_shapes():
         reconstruction, latent, departure = network(torch.rand(2, 1, 256, 256))
     assert reconstruction.shape == (2, 1, 256, 256)
     assert latent.shape == (2, 128)
-    assert departure.shape == (2, 1, FEATURE_SIDE, FEATURE_SIDE)
+    assert departure.shape == (2, NUM_DEPARTURES, FEATURE_SIDE, FEATURE_SIDE)
     assert 0 <= reconstruction.min() <= reconstruction.max() <= 1
 
 
@@ -153,6 +160,25 @@ def test_heatmap_and_score_come_from_the_features_and_the_error_from_the_pixels(
     assert summary.score.item() > 0
     quiet = error_map(image, expected, torch.zeros(1, 1, 32, 32))
     assert quiet.score.item() == 0
+
+
+def test_of_several_departures_the_most_unusual_one_counts():
+    error_map = ErrorMap(ErrorMapOptions(), num_maps=2)
+    error_map.error_deviation[:, 1] = 10.0
+    image, departure = torch.zeros(1, 1, 256, 256), torch.zeros(1, 2, 32, 32)
+    departure[0, :, 10, 20] = torch.tensor([5.0, 20.0])
+    departure[0, :, 25, 5] = torch.tensor([0.0, 100.0])
+    heatmap = error_map(image, image, departure).heatmap
+    alone = [ErrorMap(ErrorMapOptions())(image, image, part[:, None]).heatmap for part in departure.unbind(1)]
+    torch.testing.assert_close(heatmap, torch.maximum(alone[0], alone[1] / 10))
+
+
+def test_the_second_scale_is_the_mean_of_the_cells_around():
+    residual = torch.zeros(1, NUM_FEATURES, 32, 32)
+    residual[:, :, 0, 0] = 6.0
+    fine, coarse = (part.view(1, NUM_FEATURES, 32, 32)[0, 0] for part in at_scales(residual))
+    assert fine.sum() == 6
+    assert (coarse[0, 0], coarse[1, 1], coarse[2, 2]) == (1.5, 6 / 9, 0)
 
 
 def test_what_lies_outside_the_region_of_interest_does_not_count():

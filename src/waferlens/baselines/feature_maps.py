@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from waferlens.errors import DataError
 from waferlens.models.backbone import pretrained
-from waferlens.models.feature_vae import FEATURE_SIDE, NUM_FEATURES, FeatureVAE, FeatureVAEOptions
+from waferlens.models.feature_vae import (
+    FEATURE_SIDE,
+    NUM_DEPARTURES,
+    NUM_FEATURES,
+    FeatureVAE,
+    FeatureVAEOptions,
+    at_scales,
+)
 from waferlens.models.whitening import Moments
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import spread_evenly
@@ -40,40 +47,51 @@ class FeatureBaselineOptions(BaseModel, frozen=True, extra="forbid"):
     candidates: int = Field(40_000, ge=1, description="feature vectors that the bank is chosen from")
 
 
-class PositionalGaussian(nn.Module):
-    """Mahalanobis distance from the normal features of the same position."""
+class FeatureBaseline(nn.Module):
+    """The features at both scales, and what is measured of them."""
 
-    def __init__(self, trunk: FeatureVAE, mean_image: Tensor, mean: Tensor, inverse: Tensor) -> None:
-        """mean: (positions, features). inverse: (positions, features, features), inverse Cholesky factors."""
+    def __init__(self, trunk: FeatureVAE, mean_image: Tensor, scales: list[nn.Module]) -> None:
+        """mean_image: (1, 1, 256, 256). scales: from features (B, 152, 1024) to distances (B, 1024)."""
         super().__init__()
         self.trunk = trunk
         self.mean_image = _frozen(mean_image)
-        self.mean, self.inverse = _frozen(mean), _frozen(inverse)
+        self.scales = nn.ModuleList(scales)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean image (B, 1, 256, 256), mean features (B, 152), departure (B, 1, 32, 32) in deviations."""
-        features = self.trunk.raw_features(image).flatten(2)
+        """Mean image (B, 1, 256, 256), mean features (B, 152), departure (B, 2, 32, 32)."""
+        features = self.trunk.raw_features(image)
+        parts = zip(self.scales, at_scales(features), strict=True)
+        found = torch.stack([distance(part) for distance, part in parts], dim=1)
+        departure = found.view(len(image), -1, FEATURE_SIDE, FEATURE_SIDE)
+        return self.mean_image.expand_as(image), features.mean(dim=(2, 3)), departure
+
+
+class PositionalGaussian(nn.Module):
+    """Mahalanobis distance from the normal features of the same position, in deviations."""
+
+    def __init__(self, mean: Tensor, inverse: Tensor) -> None:
+        """mean: (positions, features). inverse: (positions, features, features), inverse Cholesky factors."""
+        super().__init__()
+        self.mean, self.inverse = _frozen(mean), _frozen(inverse)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, 152, positions). Returns (B, positions)."""
         centred = features.permute(2, 0, 1) - self.mean[:, None]
-        distance = (centred @ self.inverse.mT).square().mean(dim=2).sqrt().mT
-        return self.mean_image.expand_as(image), features.mean(dim=2), _as_map(distance)
+        return (centred @ self.inverse.mT).square().mean(dim=2).sqrt().mT
 
 
 class NearestNeighbour(nn.Module):
     """Distance to the nearest normal feature vector, wherever it was."""
 
-    def __init__(self, trunk: FeatureVAE, mean_image: Tensor, scale: Tensor, bank: Tensor) -> None:
+    def __init__(self, scale: Tensor, bank: Tensor) -> None:
         """scale: (features,), what a feature is divided by. bank: (vectors, features), divided."""
         super().__init__()
-        self.trunk = trunk
-        self.mean_image = _frozen(mean_image)
         self.scale, self.bank = _frozen(scale), _frozen(bank)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean image (B, 1, 256, 256), mean features (B, 152), departure (B, 1, 32, 32)."""
-        features = self.trunk.raw_features(image).flatten(2)
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, 152, positions). Returns (B, positions)."""
         vectors = features.mT / self.scale
-        nearest = torch.stack([torch.cdist(one, self.bank).amin(dim=1) for one in vectors])
-        return self.mean_image.expand_as(image), features.mean(dim=2), _as_map(nearest)
+        return torch.stack([torch.cdist(one, self.bank).amin(dim=1) for one in vectors])
 
 
 @torch.inference_mode()
@@ -86,25 +104,43 @@ def fit_feature_baselines(training: Feed, options: FeatureBaselineOptions) -> di
         raise DataError("too few images for a covariance", expected="3 or more", found=str(len(training)))
     trunk = FeatureVAE(FeatureVAEOptions(width=8, squeezed=4, whitening_rank=1)).eval()
     trunk.backbone.load_state_dict(pretrained().state_dict())
-    generator = torch.Generator().manual_seed(0)
-    moments = Moments(NUM_FEATURES, FEATURE_SIDE**2, torch.device("cpu"))
     number = min(len(training), options.max_images)
-    from_each = max(1, -(-options.candidates // number))
-    total, kept = torch.zeros(()), []
+    scales = [_Sample(-(-options.candidates // number)) for _ in range(NUM_DEPARTURES)]
+    total = torch.zeros(())
     for image in _batches(training, options.max_images):
-        features = trunk.raw_features(image).flatten(2).cpu()
-        moments.add(features)
         total = total + image.cpu().sum(dim=0)
-        kept += [one.mT[torch.randperm(one.shape[1], generator=generator)[:from_each]] for one in features]
-    mean, covariance = moments.statistics()
-    scale = covariance.diagonal(dim1=1, dim2=2).mean(dim=0).clamp(min=1e-12).sqrt()
-    bank = _covering(torch.cat(kept)[: options.candidates] / scale, options.bank_size, generator)
-    inverse = _inverse_factors(covariance, options.prior_images / (options.prior_images + number))
+        for scale, features in zip(scales, at_scales(trunk.raw_features(image).cpu()), strict=True):
+            scale.add(features)
     mean_image = (total / number).view(1, 1, *total.shape[-2:])
+    gaussians, neighbours = zip(*(scale.fitted(options) for scale in scales), strict=True)
     return {
-        "feature-gaussian": PositionalGaussian(trunk, mean_image, mean, inverse).eval(),
-        "feature-neighbour": NearestNeighbour(trunk, mean_image, scale, bank).eval(),
+        "feature-gaussian": FeatureBaseline(trunk, mean_image, list(gaussians)).eval(),
+        "feature-neighbour": FeatureBaseline(trunk, mean_image, list(neighbours)).eval(),
     }
+
+
+class _Sample:
+    """What is kept of the training features of one scale."""
+
+    def __init__(self, from_each: int) -> None:
+        self.moments = Moments(NUM_FEATURES, FEATURE_SIDE**2, torch.device("cpu"))
+        self.generator = torch.Generator().manual_seed(0)
+        self.from_each = from_each
+        self.kept: list[Tensor] = []
+
+    def add(self, features: Tensor) -> None:
+        self.moments.add(features)
+        for one in features:
+            picked = torch.randperm(one.shape[1], generator=self.generator)[: self.from_each]
+            self.kept.append(one.mT[picked])
+
+    def fitted(self, options: FeatureBaselineOptions) -> tuple[PositionalGaussian, NearestNeighbour]:
+        mean, covariance = self.moments.statistics()
+        scale = covariance.diagonal(dim1=1, dim2=2).mean(dim=0).clamp(min=1e-12).sqrt()
+        vectors = torch.cat(self.kept)[: options.candidates] / scale
+        shrinkage = options.prior_images / (options.prior_images + self.moments.count)
+        gaussian = PositionalGaussian(mean, _inverse_factors(covariance, shrinkage))
+        return gaussian, NearestNeighbour(scale, _covering(vectors, options.bank_size, self.generator))
 
 
 def _inverse_factors(covariance: Tensor, shrinkage: float) -> Tensor:
@@ -133,10 +169,6 @@ def _batches(training: Feed, most: int) -> Iterator[Tensor]:
     rows = spread_evenly(len(training), most)
     for start in range(0, len(rows), _BATCH):
         yield training.take(rows[start : start + _BATCH])
-
-
-def _as_map(distance: Tensor) -> Tensor:
-    return distance.reshape(-1, 1, FEATURE_SIDE, FEATURE_SIDE)
 
 
 def _frozen(values: Tensor) -> nn.Parameter:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Discriminator, Tag
 from torch import Tensor, nn
 
 from waferlens.models.error_map import ErrorMap, ErrorMapOptions
-from waferlens.models.feature_vae import FeatureVAE, FeatureVAEOptions
+from waferlens.models.feature_vae import NUM_DEPARTURES, FeatureVAE, FeatureVAEOptions
 from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.models.pixel_vae import PixelVAE, PixelVAEOptions
 
@@ -89,7 +89,8 @@ class Detector(nn.Module):
 def build_detector(options: DetectorOptions) -> Detector:
     """An untrained, uncalibrated detector of these options, in evaluation mode."""
     network = build_network(options.network)
-    return Detector(Normalise(options.normalise), network, ErrorMap(options.error_map)).eval()
+    num_maps = NUM_DEPARTURES if isinstance(network, FeatureVAE) else 1
+    return Detector(Normalise(options.normalise), network, ErrorMap(options.error_map, num_maps)).eval()
 
 
 def build_network(options: PixelVAEOptions | FeatureVAEOptions) -> PixelVAE | FeatureVAE:

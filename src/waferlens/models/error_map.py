@@ -10,6 +10,9 @@ that varies; a position where the network always struggles stops shouting.
     peak      = mean of the most deviating 4x4 boxes of the heatmap
     score     = (peak - location) / scale        in deviations of normal images' peaks
 
+A network that compares features gives one departure or several (at scales of its own) instead of d; each has its
+own mean and deviation, and the heatmap is the largest of them at every pixel.
+
 The peak is a mean over about a hundred pixels (the area of one smoothing kernel) rather than the maximum: one
 position where normals happened to vary little cannot win alone.
 """
@@ -52,7 +55,10 @@ class ErrorSummary(NamedTuple):
 
 
 class ErrorMap(nn.Module):
-    """Squared error to calibrated heatmap and score. Starts uncalibrated: mean 0, deviation 1."""
+    """Squared error to calibrated heatmap and score. Starts uncalibrated: mean 0, deviation 1.
+
+    num_maps: how many departures the network gives; 1 also where the squared error of pixels is judged.
+    """
 
     smoothing: Tensor
     coarse_smoothing: Tensor
@@ -62,35 +68,36 @@ class ErrorMap(nn.Module):
     score_location: Tensor
     score_scale: Tensor
 
-    def __init__(self, options: ErrorMapOptions) -> None:
+    def __init__(self, options: ErrorMapOptions, num_maps: int = 1) -> None:
         super().__init__()
         self.options = options
+        self.num_maps = num_maps
         shape = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
         matrix = gaussian_matrix(options.smoothing_sigma, IMAGE_SIZE, box=_ERROR_BOX)
         self.register_buffer("smoothing", matrix, persistent=False)
         coarse = gaussian_matrix(max(options.smoothing_sigma, _LEAST_COARSE_SIGMA), IMAGE_SIZE, box=_COARSE_BOX)
         self.register_buffer("coarse_smoothing", coarse, persistent=False)
         self.register_buffer("roi", torch.ones(shape))
-        self.register_buffer("error_mean", torch.zeros(shape))
-        self.register_buffer("error_deviation", torch.ones(shape))
+        self.register_buffer("error_mean", torch.zeros(1, num_maps, IMAGE_SIZE, IMAGE_SIZE))
+        self.register_buffer("error_deviation", torch.ones(1, num_maps, IMAGE_SIZE, IMAGE_SIZE))
         self.register_buffer("score_location", torch.tensor(0.0))
         self.register_buffer("score_scale", torch.tensor(1.0))
 
     def forward(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> ErrorSummary:
         """image, reconstruction: (B, 1, 256, 256) in [0, 1].
 
-        departure: (B, 1, 32, 32), how far a network that compares features finds them from those expected; the
+        departure: (B, M, 32, 32), how far a network that compares features finds them from those expected; the
         heatmap and the score are then made of it, the reconstruction error still of the pixels.
         """
         difference = self._difference(image, reconstruction)
         raw = self._smoothed(difference) if departure is None else self._spread(departure)
-        heatmap = self.deviations(raw)
+        heatmap = self.heatmap(raw, self.error_mean, self.error_deviation)
         score = (self.peak(heatmap) - self.score_location) / self.score_scale
         reconstruction_error = _squared(difference).mean(dim=1) / self.roi.mean()
         return ErrorSummary(heatmap, score, reconstruction_error)
 
     def smoothed_error(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> Tensor:
-        """What calibration collects over normals: (B, 1, 256, 256), not yet in deviations."""
+        """What calibration collects over normals: (B, M, 256, 256), not yet in deviations."""
         if departure is not None:
             return self._spread(departure)
         return self._smoothed(self._difference(image, reconstruction))
@@ -112,9 +119,10 @@ class ErrorMap(nn.Module):
         """A coarse departure over the pixels, zero outside the region of interest."""
         return smooth(departure, self.coarse_smoothing) * self.roi
 
-    def deviations(self, smoothed: Tensor) -> Tensor:
-        """Smoothed error in deviations of the normals at the same position."""
-        return (smoothed - self.error_mean) / self.error_deviation
+    def heatmap(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+        """Smoothed errors (B, M, 256, 256) in deviations of the normals there, the largest: (B, 1, 256, 256)."""
+        deviations = (smoothed - mean) / deviation
+        return deviations if self.num_maps == 1 else deviations.amax(dim=1, keepdim=True)
 
     def peak(self, heatmap: Tensor) -> Tensor:
         """Mean deviation of the ``peak_boxes`` most deviating 4x4 boxes inside the region of interest, (B,).

@@ -8,8 +8,8 @@ as an image and as features, and how far the features found are from those expec
         features (B, 152, 32, 32) ───────────────────────────────┐
         │  Conv 1x1, two Conv 3x3 stride 2, Conv 1x1             │
         ├─ Linear → mean, log variance (B, 128)                  │
-        z ── Linear, mirror of the encoder ──► expected features ┴─► residual
-        │                                                            └─Whitening─► departure (B, 1, 32, 32)
+        z ── Linear, mirror of the encoder ──► expected features ┴─► residual ──┐
+        │                                     as it is and 3x3 averaged, each Whitening ─► departure (B, 2, 32, 32)
         └─ Linear, five ConvTranspose ──► reconstruction (B, 1, 256, 256), for people; no part of the score
 """
 
@@ -30,6 +30,7 @@ from waferlens.records import LATENT_DIM
 
 NUM_FEATURES = CHANNELS["stride8"] + CHANNELS["stride16"]
 FEATURE_SIDE = 32
+NUM_DEPARTURES = 2
 _SIDE = FEATURE_SIDE // 4
 _LOG_VARIANCE_LIMIT = 20.0
 _SLOPE = 0.2
@@ -43,7 +44,7 @@ class FeatureVAEOptions(BaseModel, frozen=True, extra="forbid"):
     width: int = Field(96, ge=8, le=512, description="channels of the first stage; twice as many in the second")
     squeezed: int = Field(32, ge=4, le=256, description="channels before the latent heads")
     whitening_rank: int = Field(
-        64,
+        32,
         ge=1,
         le=NUM_FEATURES,
         description="directions of a position's residual that have a variance of their own",
@@ -85,7 +86,9 @@ class FeatureVAE(nn.Module):
             *(_up(i, o) for i, o in pairwise(_PIXEL_CHANNELS)),
             nn.ConvTranspose2d(_PIXEL_CHANNELS[-1], 1, 4, stride=2, padding=1),
         )
-        self.whitening = Whitening(NUM_FEATURES, FEATURE_SIDE**2, options.whitening_rank)
+        self.whitening = nn.ModuleList(
+            Whitening(NUM_FEATURES, FEATURE_SIDE**2, options.whitening_rank) for _ in range(NUM_DEPARTURES)
+        )
 
     def train(self, mode: bool = True) -> FeatureVAE:
         """The backbone stays in evaluation mode."""
@@ -127,10 +130,22 @@ class FeatureVAE(nn.Module):
         return features - self.decode(latent), latent
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Inference: expected image (B, 1, 256, 256), latent (B, 128), departure (B, 1, 32, 32) in deviations."""
+        """Inference: expected image (B, 1, 256, 256), latent (B, 128), departure (B, 2, 32, 32) in deviations."""
         residual, latent = self.residual(image)
-        departure = self.whitening(residual.flatten(2)).view(-1, 1, FEATURE_SIDE, FEATURE_SIDE)
-        return torch.sigmoid(self.decode_pixels(latent)), latent, departure
+        found = [
+            whitening(part).view(-1, 1, FEATURE_SIDE, FEATURE_SIDE)
+            for whitening, part in zip(self.whitening, at_scales(residual), strict=True)
+        ]
+        return torch.sigmoid(self.decode_pixels(latent)), latent, torch.cat(found, dim=1)
+
+
+def at_scales(residual: Tensor) -> tuple[Tensor, Tensor]:
+    """A residual (B, 152, 32, 32) as it is and averaged over 3x3 cells, each (B, 152, 1024).
+
+    Small defects stand out in the first, in the second those that are faint and wide: noise averages out.
+    """
+    averaged = F.avg_pool2d(residual, 3, stride=1, padding=1, count_include_pad=False)
+    return residual.flatten(2), averaged.flatten(2)
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> nn.Sequential:

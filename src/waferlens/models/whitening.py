@@ -11,8 +11,8 @@ L^-1 S_p L^-T,
 
     n d_p(r)^2 ~ |u|^2 / s - sum_k (v_k' u)^2 (1 / s - 1 / (s + (1 - s) e_k))
 
-so the directions in which normals vary much count little, and every other direction counts fully. 64 of 152
-directions take two fifths of the memory of the full inverse, and memory is what an engine waits for here.
+so the directions in which normals vary much count little, and every other direction counts fully. 32 of 152
+directions take a fifth of the memory of the full inverse, and memory is what an engine waits for here.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from waferlens.errors import DataError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.models.detector import Detector
 from waferlens.models.error_map import ErrorSummary
-from waferlens.records import IMAGE_SIZE
 from waferlens.training.augment import augment_batch
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import spread_evenly
@@ -55,13 +54,13 @@ class Calibration:
 
 
 class _Moments:
-    """Running sums of (B, 1, 256, 256) maps in float64: one fold's share of the statistics."""
+    """Running sums of (B, M, 256, 256) maps in float64: one fold's share of the statistics."""
 
-    def __init__(self, device: torch.device) -> None:
-        shape = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    def __init__(self, like: Tensor) -> None:
+        """like: (1, M, 256, 256)."""
         self.count = 0
-        self.total = torch.zeros(shape, dtype=torch.float64, device=device)
-        self.squares = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.total = torch.zeros_like(like, dtype=torch.float64)
+        self.squares = torch.zeros_like(self.total)
 
     def add(self, maps: Tensor) -> None:
         wide = maps.double()
@@ -71,7 +70,7 @@ class _Moments:
 
     def without(self, other: _Moments) -> _Moments:
         """The statistics of everything but ``other``, which is a part of this."""
-        rest = _Moments(self.total.device)
+        rest = _Moments(self.total)
         rest.count = self.count - other.count
         rest.total, rest.squares = self.total - other.total, self.squares - other.squares
         return rest
@@ -80,11 +79,11 @@ class _Moments:
         """Mean and deviation per position; the variance is shrunk to the pooled one and floored."""
         mean = self.total / self.count
         spread = (self.squares - self.count * mean.square()).clamp(min=0)
-        pooled = spread.mean() / max(1, self.count - 1)
+        pooled = spread.mean(dim=(2, 3), keepdim=True) / max(1, self.count - 1)
         weight = max(1.0, self.count - 1 + options.prior_images)
         variance = (spread + options.prior_images * pooled) / weight
         floor = options.variance_floor * pooled + torch.finfo(torch.float32).tiny
-        return mean.float(), variance.clamp(min=floor).sqrt().float()
+        return mean.float(), torch.maximum(variance, floor).sqrt().float()
 
 
 @torch.inference_mode()
@@ -96,14 +95,14 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     if len(held_out) < 4:
         raise DataError("too few held-out normals to calibrate", expected="4 or more", found=str(len(held_out)))
     indices = spread_evenly(len(held_out), options.max_images)
-    error_map, device = detector.error_map, detector.error_map.error_mean.device
-    folds = [_Moments(device) for _ in range(min(options.num_folds, len(indices)))]
+    error_map = detector.error_map
+    folds = [_Moments(error_map.error_mean) for _ in range(min(options.num_folds, len(indices)))]
     errors, latents = [], []
     for fold, image, (reconstruction, latent, *departure) in _expected(detector, held_out, indices, len(folds)):
         folds[fold].add(error_map.smoothed_error(image, reconstruction, *departure))
         errors.append(error_map(image, reconstruction).reconstruction_error.double().cpu())
         latents.append(latent.cpu())
-    everyone = _Moments(device)
+    everyone = _Moments(error_map.error_mean)
     for moments in folds:
         everyone.count += moments.count
         everyone.total, everyone.squares = everyone.total + moments.total, everyone.squares + moments.squares
@@ -112,8 +111,8 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     peaks = []
     for fold, image, (reconstruction, _, *departure) in _expected(detector, held_out, indices, len(folds)):
         mean, deviation = everyone.without(folds[fold]).statistics(options)
-        heatmap = (error_map.smoothed_error(image, reconstruction, *departure) - mean) / deviation
-        peaks.append(error_map.peak(heatmap).double().cpu())
+        smoothed = error_map.smoothed_error(image, reconstruction, *departure)
+        peaks.append(error_map.peak(error_map.heatmap(smoothed, mean, deviation)).double().cpu())
     peak = torch.cat(peaks)
     location, scale = peak.mean(), peak.std().clamp(min=1e-6)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from waferlens.images.augment import AugmentationOptions
 from waferlens.models.backbone import pretrained
-from waferlens.models.feature_vae import FEATURE_SIDE, NUM_FEATURES, FeatureVAE
-from waferlens.models.whitening import Moments
+from waferlens.models.feature_vae import FEATURE_SIDE, NUM_FEATURES, FeatureVAE, at_scales
+from waferlens.models.whitening import Moments, Whitening
 from waferlens.training.augment import augment_batch
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import spread_evenly
@@ -59,14 +60,18 @@ def learn_usual_residuals(
     """Fit the whitening on what the trained network leaves of normal training images."""
     network.eval()
     rng = np.random.default_rng(seed)
-    moments = Moments(NUM_FEATURES, FEATURE_SIDE**2, network.feature_mean.device)
+    device = network.feature_mean.device
+    scales = [Moments(NUM_FEATURES, FEATURE_SIDE**2, device) for _ in network.whitening]
     for turn in range(math.ceil(_FEWEST_RESIDUALS / len(training))):
         for image in _once(training):
             seen = augment_batch(image, augmentation, rng) if turn else image
-            moments.add(network.residual(seen)[0].flatten(2))
+            for moments, residual in zip(scales, at_scales(network.residual(seen)[0]), strict=True):
+                moments.add(residual)
     # What augmentation adds is no more images than there are.
     prior = network.options.whitening_prior_images
-    network.whitening.fit(moments, prior / (prior + min(len(training), _MOST_IMAGES)))
+    shrinkage = prior / (prior + min(len(training), _MOST_IMAGES))
+    for whitening, moments in zip(network.whitening, scales, strict=True):
+        cast(Whitening, whitening).fit(moments, shrinkage)
 
 
 def _once(images: Feed) -> Iterator[Tensor]:

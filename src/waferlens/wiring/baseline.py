@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from waferlens.baselines.feature_maps import FeatureBaselineOptions, fit_feature_baselines
+from waferlens.baselines.feature_maps import FeatureBaseline, FeatureBaselineOptions, fit_feature_baselines
 from waferlens.baselines.pca import FittedPca, PcaOptions, fit_pca
 from waferlens.baselines.texture import TextureOptions, fit_texture
 from waferlens.evaluation.scored import ScoredImages
@@ -24,6 +24,7 @@ from waferlens.images.roi import load_roi
 from waferlens.images.splits import split_dataset
 from waferlens.models.detector import Detector, DetectorOptions
 from waferlens.models.error_map import ErrorMap
+from waferlens.models.feature_vae import NUM_DEPARTURES
 from waferlens.models.normalise import Normalise
 from waferlens.settings.recipe import Recipe
 from waferlens.training.calibrate import CalibrationOptions, calibrate
@@ -89,7 +90,8 @@ def run_baselines(
 
 
 def _as_detector(network: nn.Module, options: DetectorOptions, roi: Tensor) -> Detector:
-    detector = Detector(Normalise(options.normalise), network, ErrorMap(options.error_map))
+    num_maps = NUM_DEPARTURES if isinstance(network, FeatureBaseline) else 1
+    detector = Detector(Normalise(options.normalise), network, ErrorMap(options.error_map, num_maps))
     detector.error_map.roi.copy_(roi)
     return detector.eval()
 
