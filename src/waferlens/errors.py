@@ -28,6 +28,7 @@
     ├── RequestError                     what a caller asked for cannot be done
     │   ├── RequestTooLarge              the body is larger than the service accepts
     │   ├── RequestTooSlow               the body did not arrive in time
+    │   ├── RequestUnsupported           the body is of a kind that is not accepted
     │   ├── NotFound                     there is nothing of this name
     │   └── Conflict                     it contradicts what is recorded
     └── AccessError                      the caller may not do this
@@ -176,6 +177,10 @@ class RequestTooLarge(RequestError):
 
 class RequestTooSlow(RequestError):
     """The body did not arrive in time."""
+
+
+class RequestUnsupported(RequestError):
+    """The body is of a kind that is not accepted."""
 
 
 class NotFound(RequestError):

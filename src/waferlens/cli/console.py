@@ -34,6 +34,11 @@ def print_error(message: str) -> None:
     status_console().print(f"[bold red]error[/]: {escape(one_line)}", soft_wrap=True)
 
 
+def print_line(text: str) -> None:
+    """One line on standard output, as it is."""
+    sys.stdout.write(f"{text}\n")
+
+
 def print_json(content: Any) -> None:
     """A JSON value on standard output."""
     sys.stdout.write(json.dumps(content, indent=2) + "\n")

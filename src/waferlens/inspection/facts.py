@@ -1,4 +1,4 @@
-"""What the use case must know of a bundle besides its network: how images are read, what scores mean, the colours."""
+"""What the use case must know of a bundle besides its network: how images are read, what scores mean, colours."""
 
 from __future__ import annotations
 

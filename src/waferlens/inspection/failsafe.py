@@ -1,4 +1,4 @@
-"""From posted bytes to a verdict that is never PASS by accident: whatever goes wrong becomes REVIEW with its reason.
+"""From posted bytes to a verdict that is never PASS by accident: what goes wrong becomes REVIEW with its reason.
 
 The one exception is a full queue: it is said before any work is done, and the caller asks again.
 """

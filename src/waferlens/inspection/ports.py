@@ -26,7 +26,7 @@ class InferencePool(Protocol):
         """
 
     def swap(self, bundle: Path) -> None:
-        """Go over to another bundle without losing an image. Raises BundleError, EngineError; the old one stays."""
+        """Go over to another bundle without losing an image. Raises BundleError, EngineError: the old stays."""
 
     def close(self) -> None:
         """Infer no more."""

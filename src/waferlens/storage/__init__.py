@@ -1,1 +1,1 @@
-"""The record: inspections, keys, people, audit log in a relational database; images in a content-addressed store."""
+"""The record: inspections, keys, people and the audit log in a database; images in a content-addressed store."""

@@ -1,4 +1,4 @@
-"""Who may speak to the service: keys of stations, accounts of people, their logins. Secrets are kept as hashes only.
+"""Who may speak to the service: keys of stations, accounts of people, their logins. Secrets are kept as hashes.
 
 A key's secret has 256 random bits, so one SHA-256 is enough and cheap; a password has few, so it is argon2id.
 """
@@ -84,7 +84,7 @@ class Accounts:
         self._audit.note_head(entry)
         return f"{_KEY_PREFIX}_{key_id}_{secret}"
 
-    def keys(self) -> list[KeyEntry]:
+    def all_keys(self) -> list[KeyEntry]:
         """Every key, oldest first. Raises DatabaseLost."""
         with self._database.reading() as connection:
             rows = connection.execute(select(api_keys).order_by(api_keys.c.created_ms, api_keys.c.id))
@@ -103,7 +103,7 @@ class Accounts:
         self._audit.note_head(entry)
 
     def create_user(self, name: str, role: Role, password: str, actor: str) -> None:
-        """A person's account. Raises OptionsError for a short password, Conflict for a taken name, DatabaseLost."""
+        """A person's account. Raises OptionsError for a short password, Conflict for a taken name."""
         if len(password) < _MIN_PASSWORD:
             raise OptionsError("the password is too short", expected=f"at least {_MIN_PASSWORD} characters")
         row = {

@@ -2,8 +2,8 @@
 
     hash(n) = SHA-256(seq, at_ms, actor, action, detail, hash(n - 1))        hash(0) = 64 zeros
 
-An altered, missing or inserted entry breaks the chain. A cut end does not: the last hash is therefore also kept in a
-file beside the record, and a chain that does not reach it is broken too.
+An altered, missing or inserted entry breaks the chain. A cut end does not: the last hash is therefore also kept in
+a file beside the record, and a chain that does not reach it is broken too.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def checked_name(name: str) -> str:
 class LocalBlobs:
     """Files in a folder, spread over 4,096 folders by the first three digits.
 
-    A file appears under its name only when its bytes are on the disk, and ``put`` returns only when its name is too.
+    A file appears under its name only when its bytes are on the disk; ``put`` returns only when its name is too.
     """
 
     def __init__(self, folder: Path) -> None:

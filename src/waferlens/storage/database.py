@@ -1,6 +1,6 @@
 """A database: opening it, moving its schema forward, and transactions whose failures have one name.
 
-SQLite keeps a write-ahead log and syncs at every commit (``synchronous=FULL``), so that a commit survives the plug.
+SQLite keeps a write-ahead log and syncs at every commit (``synchronous=FULL``): a commit survives the plug.
 PostgreSQL does so by default. Both give up after a few seconds instead of holding an image up.
 """
 

@@ -1,4 +1,4 @@
-"""What people settled, each a row that is added and never changed: REVIEW bands of models, dispositions of wafers."""
+"""What people settled, each a row that is never changed: REVIEW bands of models, dispositions of wafers."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Recorder:
         return self._submit(_Write(inspection))
 
     def submit_rendering(self, rendering: Rendering) -> Future[str]:
-        """Write which pictures belong to an inspection. The future raises DatabaseLost; they can be drawn again."""
+        """Write which pictures belong to an inspection. May raise DatabaseLost; they can be drawn again."""
         return self._submit(_Write(rendering))
 
     def put_blob(self, data: bytes) -> str:
@@ -171,7 +171,7 @@ class Recorder:
                     with self._database.writing() as connection:
                         insert_inspection(connection, entry)
                 except IntegrityError:
-                    # Its key was used again before it came here: the retry is recorded. Keep this one too, without key.
+                    # Its key was used again meanwhile: the retry is recorded. This one is kept too, without key.
                     with self._database.writing() as connection:
                         insert_inspection(connection, _without_key(entry))
             self._journal.forget(entry.id)

@@ -1,4 +1,4 @@
-"""The same store in a bucket that speaks S3. Credentials come from the environment or from files, as boto3 reads them."""
+"""The same store in an S3 bucket. Credentials come from the environment or from files, as boto3 reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first schema: inspections and all that stands around them. Written out, so that later code cannot alter it."""
+"""The first schema: inspections and all that stands around them. Written out: later code cannot alter it."""
 
 from __future__ import annotations
 

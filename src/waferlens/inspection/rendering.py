@@ -1,0 +1,184 @@
+"""Draws the pictures of inspections after they were answered: within a second, or at once when somebody asks.
+
+What a killed process or a lost database left undrawn is drawn again from the original: the detector is
+deterministic, so the pictures are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from dataclasses import dataclass
+
+from waferlens.errors import BlobMissing, Conflict, DuplicateRequest, NotFound, StorageError, WaferlensError
+from waferlens.images.formats import read_image
+from waferlens.inspection.facts import KnownModels, ModelFacts
+from waferlens.inspection.pictures import PictureMaker
+from waferlens.inspection.ports import InferencePool, Watcher
+from waferlens.records import Inference, Pixels
+from waferlens.storage.database import Database
+from waferlens.storage.inspections import find_rendering, not_yet_rendered
+from waferlens.storage.recorder import Recorder
+from waferlens.storage.stored import Rendering, StoredInspection
+
+_LOG = logging.getLogger(__name__)
+_MAX_PENDING = 128  # half a megabyte each; what does not fit is drawn later from the original
+_WAIT_SECONDS = 2.0
+_INFER_SECONDS = 5.0
+_LOOK_BACK_MS = 24 * 3_600_000
+_LEAVE_ALONE_MS = 5_000
+_REPAIR_EVERY_SECONDS = 2.0
+_REPAIR_AT_ONCE = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    inspection_id: str
+    facts: ModelFacts
+    pixels: Pixels
+    inference: Inference
+    queued: float
+
+
+class Renderer:
+    """A thread that draws, and the way to ask for what it drew."""
+
+    def __init__(
+        self, pool: InferencePool, models: KnownModels, recorder: Recorder, database: Database, watcher: Watcher
+    ) -> None:
+        """``start`` begins to draw, ``close`` ends."""
+        self._pool, self._models, self._recorder = pool, models, recorder
+        self._database, self._watcher = database, watcher
+        self._queue: queue.Queue[_Job | None] = queue.Queue(_MAX_PENDING)
+        self._pending: dict[str, threading.Event] = {}
+        self._makers: dict[str, PictureMaker] = {}
+        self._missed = threading.Event()
+        self._missed.set()  # whatever an earlier process left behind
+        self._closing = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._draw_for_ever, name="renderer", daemon=True),
+            threading.Thread(target=self._repair_for_ever, name="repair", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begin to draw."""
+        for thread in self._threads:
+            thread.start()
+
+    def draw_later(self, inspection_id: str, facts: ModelFacts, pixels: Pixels, inference: Inference) -> None:
+        """Draw soon. Never blocks: what finds no room is drawn from the original later."""
+        job = _Job(
+            inspection_id=inspection_id,
+            facts=facts,
+            pixels=pixels,
+            inference=inference,
+            queued=time.monotonic(),
+        )
+        self._pending[inspection_id] = threading.Event()
+        try:
+            self._queue.put_nowait(job)
+        except queue.Full:
+            self._pending.pop(inspection_id)
+            self._missed.set()
+
+    def rendering_of(self, inspection: StoredInspection) -> Rendering:
+        """The pictures of an inspection, waiting for them or drawing them now.
+
+        Raises NotFound where nothing was inferred, Conflict where the model is loaded no more, DatabaseLost,
+        EngineError.
+        """
+        if inspection.score is None:
+            raise NotFound("there is no picture: nothing was inferred", found=inspection.reason)
+        pending = self._pending.get(inspection.id)
+        if pending is not None:
+            pending.wait(_WAIT_SECONDS)
+        with self._database.reading() as connection:
+            found = find_rendering(connection, inspection.id)
+        return found or self._draw_again(inspection)
+
+    def num_pending(self) -> int:
+        """Inspections whose pictures are not drawn yet."""
+        return len(self._pending)
+
+    def close(self) -> None:
+        """Draw what waits, then end."""
+        self._closing.set()
+        if self._threads[0].is_alive():
+            self._queue.put(None)
+            for thread in self._threads:
+                thread.join()
+
+    def _draw_for_ever(self) -> None:
+        while (job := self._queue.get()) is not None:
+            try:
+                self._draw(job.inspection_id, job.facts, job.pixels, job.inference)
+                self._watcher.stage("heatmap", time.monotonic() - job.queued)
+            except Exception as error:  # it is drawn again from the original
+                self._missed.set()
+                _LOG.warning("pictures of %s wait: %s", job.inspection_id, error)
+            finally:
+                self._pending.pop(job.inspection_id).set()
+
+    def _draw(self, inspection_id: str, facts: ModelFacts, pixels: Pixels, inference: Inference) -> Rendering:
+        maker = self._makers.get(facts.version)
+        if maker is None:
+            maker = self._makers[facts.version] = PictureMaker(facts.scale)
+        rendering = Rendering(
+            inspection_id=inspection_id,
+            heatmap=self._recorder.put_blob(maker.heatmap_png(inference.heatmap)),
+            reconstruction=self._recorder.put_blob(maker.reconstruction_png(inference, pixels)),
+        )
+        with contextlib.suppress(DuplicateRequest):  # somebody asked for it meanwhile
+            self._recorder.submit_rendering(rendering).result(timeout=_INFER_SECONDS)
+        return rendering
+
+    def _draw_again(self, inspection: StoredInspection) -> Rendering:
+        if inspection.model_version != self._pool.model_version:
+            raise Conflict(
+                "the picture was not drawn in its time and cannot be now",
+                expected=f"model {inspection.model_version}",
+                found=f"model {self._pool.model_version}",
+            )
+        facts = self._models.of(inspection.model_version)
+        pixels = read_image(self._recorder.get_blob(inspection.original), facts.images, name="original")
+        inference = self._pool.infer(pixels, time.monotonic() + _INFER_SECONDS)
+        return self._draw(inspection.id, facts, pixels, inference)
+
+    def _repair_for_ever(self) -> None:
+        while not self._closing.wait(_REPAIR_EVERY_SECONDS):
+            if self._missed.is_set() and not self._pending:
+                try:
+                    self._repair()
+                except (WaferlensError, OSError) as error:
+                    _LOG.warning("undrawn pictures wait: %s", error)
+
+    def _repair(self) -> None:
+        """Draw a few of those that are missing in the newest day; older ones are drawn when asked for."""
+        self._missed.clear()
+        now_ms = time.time_ns() // 1_000_000
+        try:
+            with self._database.reading() as connection:
+                found = not_yet_rendered(
+                    connection,
+                    since_ms=now_ms - _LOOK_BACK_MS,
+                    until_ms=now_ms - _LEAVE_ALONE_MS,
+                    limit=_REPAIR_AT_ONCE,
+                )
+        except StorageError:
+            self._missed.set()
+            raise
+        for inspection in found:
+            if inspection.model_version != self._pool.model_version:
+                continue
+            try:
+                self._draw_again(inspection)
+            except BlobMissing as error:
+                self._watcher.alarm("original", f"{inspection.id}: {error}")
+                continue
+            except WaferlensError:
+                self._missed.set()
+                raise
+            self._missed.set()  # there may be more

@@ -1,0 +1,177 @@
+"""``waferlens serve`` without its HTTP: bundle, record and use case put together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from waferlens.bundle.contents import load_config
+from waferlens.bundle.manifest import verify_bundle
+from waferlens.engines.interface import Engine
+from waferlens.engines.parity import default_engine
+from waferlens.engines.runtimes import open_engine
+from waferlens.errors import BundleError, DeadlineMissed, EngineError, EngineFailed
+from waferlens.inspection.facts import KnownModels, load_facts
+from waferlens.inspection.failsafe import FailSafe
+from waferlens.inspection.ports import InferencePool
+from waferlens.inspection.rendering import Renderer
+from waferlens.inspection.service import InspectionService
+from waferlens.monitoring.metrics import ServiceMetrics
+from waferlens.records import Inference, Pixels
+from waferlens.settings.service import ServiceSettings
+from waferlens.storage.histories import newest_band
+from waferlens.storage.journal import Journal
+from waferlens.storage.recorder import Recorder
+from waferlens.wiring.record import Record, open_journal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A running service; doors for machines and people are built on it."""
+
+    record: Record
+    settings: ServiceSettings
+    pool: InferencePool
+    models: KnownModels
+    inspections: InspectionService
+    renderer: Renderer
+    recorder: Recorder
+    journal: Journal
+    metrics: ServiceMetrics
+
+    def swap(self, bundle: Path) -> str:
+        """Go over to another bundle; its version. Raises BundleError, EngineError: the old one stays."""
+        verify_bundle(bundle)
+        facts = load_facts(bundle)
+        self.models.add(facts)
+        self._follow_band(facts.version)
+        self.pool.swap(bundle)
+        return facts.version
+
+    def follow_bands(self) -> None:
+        """Take over a band that another process set. Raises DatabaseLost."""
+        self._follow_band(self.pool.model_version)
+
+    def close(self) -> None:
+        """Finish what was begun, then end every thread."""
+        self.inspections.close()
+        self.renderer.close()
+        self.recorder.close()
+        self.pool.close()
+        self.record.database.close()
+
+    def _follow_band(self, version: str) -> None:
+        with self.record.database.reading() as connection:
+            band = newest_band(connection, version)
+        if band is not None:
+            self.models.set_band(version, band.review_threshold, band.reject_threshold)
+
+
+def start_service(bundle: Path, record: Record, settings: ServiceSettings, pool: InferencePool) -> Service:
+    """The use case over a loaded pool. Raises BundleError, DatabaseLost, OSError."""
+    metrics, journal = ServiceMetrics(), open_journal(record.home)
+    models = KnownModels(load_facts(bundle))
+    recorder = Recorder(record.database, record.blobs, journal)
+    renderer = Renderer(pool, models, recorder, record.database, metrics)
+    renderer.start()
+    inspections = InspectionService(
+        FailSafe(pool, models, settings.known_products()),
+        recorder,
+        journal,
+        record.database,
+        renderer,
+        metrics,
+        settings.inspection,
+    )
+    metrics.gauge(
+        "waferlens_journal_waiting", "Inspections and images that wait for the record.", journal.num_waiting
+    )
+    metrics.gauge("waferlens_images_inside", "Images that are being inspected now.", inspections.num_inside)
+    metrics.gauge(
+        "waferlens_pictures_pending", "Inspections whose pictures are not drawn yet.", renderer.num_pending
+    )
+    metrics.gauge("waferlens_ready", "Whether an image sent now would be inferred.", lambda: float(pool.ready))
+    service = Service(
+        record=record,
+        settings=settings,
+        pool=pool,
+        models=models,
+        inspections=inspections,
+        renderer=renderer,
+        recorder=recorder,
+        journal=journal,
+        metrics=metrics,
+    )
+    service.follow_bands()
+    return service
+
+
+class SingleEngine:
+    """One engine behind a lock: one image at a time, the others wait for it until their deadline."""
+
+    def __init__(self, bundle: Path, *, engine: str | None = None, threads: int = 1) -> None:
+        """Verifies and loads the bundle and warms it up. Raises BundleError, EngineError."""
+        self._told = (engine, threads)
+        self._lock = threading.Lock()
+        self._engine, self._version = self._open(bundle)
+        self._closed = False
+
+    @property
+    def ready(self) -> bool:
+        """See ``InferencePool.ready``."""
+        return not self._closed
+
+    @property
+    def model_version(self) -> str:
+        """See ``InferencePool.model_version``."""
+        return self._version
+
+    def infer(self, pixels: Pixels, deadline: float) -> Inference:
+        """See ``InferencePool.infer``."""
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise DeadlineMissed("the engine was busy until the deadline")
+        try:
+            outputs = self._engine.infer(pixels[None])
+        except EngineError as error:
+            raise EngineFailed(error.what, expected=error.expected, found=error.found) from error
+        finally:
+            self._lock.release()
+        return Inference(
+            reconstruction=outputs.reconstruction[0, 0],
+            heatmap=outputs.heatmap[0, 0],
+            score=float(outputs.score[0]),
+            reconstruction_error=float(outputs.reconstruction_error[0]),
+            latent=outputs.latent[0],
+        )
+
+    def swap(self, bundle: Path) -> None:
+        """See ``InferencePool.swap``."""
+        engine, version = self._open(bundle)
+        with self._lock:
+            self._engine, self._version = engine, version
+
+    def close(self) -> None:
+        """See ``InferencePool.close``."""
+        self._closed = True
+
+    def _open(self, bundle: Path) -> tuple[Engine, str]:
+        verify_bundle(bundle)
+        name, threads = self._told
+        engine = open_engine(name or default_engine(bundle), bundle, threads=threads)
+        for _ in range(3):
+            engine.infer(np.full((1, 256, 256), 128, np.uint8))
+        config = load_config(bundle)
+        return engine, f"{config.name}-{config.version}"
+
+
+def resolve_bundle(home: Path, name: str) -> Path:
+    """``HOME/bundles/NAME``: the only place that a bundle is loaded from at run time. Raises BundleError."""
+    folder = (home / "bundles").resolve()
+    bundle = (folder / name).resolve()
+    if bundle.parent != folder or not bundle.is_dir():
+        raise BundleError("no such bundle", expected="a folder in HOME/bundles", found=name)
+    return bundle
