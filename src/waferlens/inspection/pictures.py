@@ -15,6 +15,7 @@ from waferlens.inspection.heatmap import HeatScale, draw_scale, heat_to_rgb, wit
 from waferlens.records import IMAGE_SIZE, FloatArray, Inference, Pixels
 
 _STEPS = 1024
+_RUN_LENGTHS = 3  # zlib's Z_RLE: a third of the time for a tenth more bytes
 _LEFT, _TOP = 8, 14
 _LEGEND = 140
 
@@ -41,12 +42,12 @@ class PictureMaker:
 
     def reconstruction_png(self, inference: Inference, pixels: Pixels) -> bytes:
         """What was expected, 8 bit grey, with brightness and contrast of the image (256, 256)."""
-        image = pixels / np.iinfo(pixels.dtype).max
+        image = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
         levelled = with_levels_of(inference.reconstruction, image)
-        return _png(Image.fromarray((np.clip(levelled, 0, 1) * 255).round().astype(np.uint8)))
+        return _png(Image.fromarray((np.clip(levelled, 0, 1) * 255 + 0.5).astype(np.uint8)))
 
 
 def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
+    image.save(file, "PNG", compress_level=1, compress_type=_RUN_LENGTHS)
     return file.getvalue()

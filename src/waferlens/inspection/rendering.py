@@ -11,7 +11,10 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 from waferlens.errors import BlobMissing, Conflict, DuplicateRequest, NotFound, StorageError, WaferlensError
 from waferlens.images.formats import read_image
@@ -27,6 +30,8 @@ from waferlens.storage.stored import Rendering, StoredInspection
 _LOG = logging.getLogger(__name__)
 _MAX_PENDING = 128  # half a megabyte each; what does not fit is drawn later from the original
 _WAIT_SECONDS = 2.0
+_HOLD_SECONDS = 0.3
+_GLANCE_SECONDS = 0.002
 _INFER_SECONDS = 5.0
 _LOOK_BACK_MS = 24 * 3_600_000
 _LEAVE_ALONE_MS = 5_000
@@ -55,6 +60,8 @@ class Renderer:
         self._queue: queue.Queue[_Job | None] = queue.Queue(_MAX_PENDING)
         self._pending: dict[str, threading.Event] = {}
         self._makers: dict[str, PictureMaker] = {}
+        self.busy: Callable[[], bool] = lambda: False
+        self._asked = threading.Event()
         self._missed = threading.Event()
         self._missed.set()  # whatever an earlier process left behind
         self._closing = threading.Event()
@@ -84,20 +91,23 @@ class Renderer:
             self._pending.pop(inspection_id)
             self._missed.set()
 
-    def rendering_of(self, inspection: StoredInspection) -> Rendering:
-        """The pictures of an inspection, waiting for them or drawing them now.
+    def heatmap_of(self, inspection: StoredInspection) -> bytes:
+        """The PNG of an inspection's heatmap, waiting for it or drawing it now.
 
         Raises NotFound where nothing was inferred, Conflict where the model is loaded no more, DatabaseLost,
         EngineError.
         """
-        if inspection.score is None:
-            raise NotFound("there is no picture: nothing was inferred", found=inspection.reason)
-        pending = self._pending.get(inspection.id)
-        if pending is not None:
-            pending.wait(_WAIT_SECONDS)
-        with self._database.reading() as connection:
-            found = find_rendering(connection, inspection.id)
-        return found or self._draw_again(inspection)
+        try:
+            return self._recorder.get_blob(self._rendering_of(inspection).heatmap)
+        except BlobMissing:  # pictures are not synced one by one: a pulled plug takes the last ones
+            return self._recorder.get_blob(self._draw_again(inspection).heatmap)
+
+    def reconstruction_of(self, inspection: StoredInspection) -> bytes:
+        """The PNG of what was expected; as ``heatmap_of``."""
+        try:
+            return self._recorder.get_blob(self._rendering_of(inspection).reconstruction)
+        except BlobMissing:
+            return self._recorder.get_blob(self._draw_again(inspection).reconstruction)
 
     def num_pending(self) -> int:
         """Inspections whose pictures are not drawn yet."""
@@ -111,29 +121,51 @@ class Renderer:
             for thread in self._threads:
                 thread.join()
 
+    def _rendering_of(self, inspection: StoredInspection) -> Rendering:
+        if inspection.score is None:
+            raise NotFound("there is no picture: nothing was inferred", found=inspection.reason)
+        pending = self._pending.get(inspection.id)
+        if pending is not None:
+            self._asked.set()  # somebody waits for it: do not hold back
+            pending.wait(_WAIT_SECONDS)
+            self._asked.clear()
+        with self._database.reading() as connection:
+            found = find_rendering(connection, inspection.id)
+        return found or self._draw_again(inspection)
+
     def _draw_for_ever(self) -> None:
         while (job := self._queue.get()) is not None:
+            self._let_images_pass(job)
             try:
-                self._draw(job.inspection_id, job.facts, job.pixels, job.inference)
+                rendering = self._draw(job.facts, job.pixels, job.inference, job.inspection_id)
                 self._watcher.stage("heatmap", time.monotonic() - job.queued)
+                self._recorder.submit_rendering(rendering).add_done_callback(
+                    partial(self._drawn, job.inspection_id)
+                )
             except Exception as error:  # it is drawn again from the original
-                self._missed.set()
                 _LOG.warning("pictures of %s wait: %s", job.inspection_id, error)
-            finally:
+                self._missed.set()
                 self._pending.pop(job.inspection_id).set()
 
-    def _draw(self, inspection_id: str, facts: ModelFacts, pixels: Pixels, inference: Inference) -> Rendering:
+    def _drawn(self, inspection_id: str, written: Future[str]) -> None:
+        if isinstance(written.exception(), StorageError):
+            self._missed.set()
+        self._pending.pop(inspection_id).set()
+
+    def _let_images_pass(self, job: _Job) -> None:
+        """Wait while an image is being inspected, but no longer than a picture may be late."""
+        while self.busy() and time.monotonic() - job.queued < _HOLD_SECONDS and not self._asked.is_set():
+            time.sleep(_GLANCE_SECONDS)
+
+    def _draw(self, facts: ModelFacts, pixels: Pixels, inference: Inference, inspection_id: str) -> Rendering:
         maker = self._makers.get(facts.version)
         if maker is None:
             maker = self._makers[facts.version] = PictureMaker(facts.scale)
-        rendering = Rendering(
-            inspection_id=inspection_id,
-            heatmap=self._recorder.put_blob(maker.heatmap_png(inference.heatmap)),
-            reconstruction=self._recorder.put_blob(maker.reconstruction_png(inference, pixels)),
+        heatmap, reconstruction = (
+            self._recorder.put_blob(png, durable=False)
+            for png in (maker.heatmap_png(inference.heatmap), maker.reconstruction_png(inference, pixels))
         )
-        with contextlib.suppress(DuplicateRequest):  # somebody asked for it meanwhile
-            self._recorder.submit_rendering(rendering).result(timeout=_INFER_SECONDS)
-        return rendering
+        return Rendering(inspection_id=inspection_id, heatmap=heatmap, reconstruction=reconstruction)
 
     def _draw_again(self, inspection: StoredInspection) -> Rendering:
         if inspection.model_version != self._pool.model_version:
@@ -145,7 +177,10 @@ class Renderer:
         facts = self._models.of(inspection.model_version)
         pixels = read_image(self._recorder.get_blob(inspection.original), facts.images, name="original")
         inference = self._pool.infer(pixels, time.monotonic() + _INFER_SECONDS)
-        return self._draw(inspection.id, facts, pixels, inference)
+        rendering = self._draw(facts, pixels, inference, inspection.id)
+        with contextlib.suppress(DuplicateRequest):  # somebody else asked for it meanwhile
+            self._recorder.submit_rendering(rendering).result(timeout=_INFER_SECONDS)
+        return rendering
 
     def _repair_for_ever(self) -> None:
         while not self._closing.wait(_REPAIR_EVERY_SECONDS):

@@ -21,8 +21,11 @@ _FOLDER_DIGITS = 3
 class BlobStore(Protocol):
     """Bytes by the SHA-256 of their content."""
 
-    def put(self, data: bytes) -> str:
-        """Keep ``data``; returns its name once it is durable. Raises BlobStoreLost."""
+    def put(self, data: bytes, *, durable: bool = True) -> str:
+        """Keep ``data``; returns its name once it is durable. Raises BlobStoreLost.
+
+        durable: False for what can be made again; it may be gone after a crash, and is then missing, never wrong.
+        """
 
     def get(self, name: str) -> bytes:
         """The bytes of a name. Raises BlobMissing, BlobStoreLost."""
@@ -58,18 +61,24 @@ class LocalBlobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def put(self, data: bytes) -> str:
+    def prepare(self) -> None:
+        """Make every folder at once: an image should not wait for one. Raises OSError."""
+        for number in range(16**_FOLDER_DIGITS):
+            (self.folder / f"{number:0{_FOLDER_DIGITS}x}").mkdir(parents=True, exist_ok=True)
+        sync_folder(self.folder)
+
+    def put(self, data: bytes, *, durable: bool = True) -> str:
         """See ``BlobStore.put``."""
         name = name_of(data)
         path = self._path(name)
         try:
-            if path.exists():  # its name may not have reached the disk yet
-                sync_folder(path.parent)
-                return name
             if not path.parent.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 sync_folder(self.folder)
-            write_durably(path, data)
+            if not durable:
+                write_atomically(path, data)
+            elif not _is_there(path, data):
+                write_durably(path, data)
         except OSError as error:
             raise BlobStoreLost("an image cannot be stored", found=str(error)) from error
         return name
@@ -77,11 +86,14 @@ class LocalBlobs:
     def get(self, name: str) -> bytes:
         """See ``BlobStore.get``."""
         try:
-            return self._path(checked_name(name)).read_bytes()
+            data = self._path(checked_name(name)).read_bytes()
         except FileNotFoundError as error:
             raise BlobMissing("no such blob", found=name) from error
         except OSError as error:
             raise BlobStoreLost("an image cannot be read", found=str(error)) from error
+        if name_of(data) != name:
+            raise BlobMissing("the blob is not what was stored", expected=name, found=name_of(data))
+        return data
 
     def delete(self, name: str) -> None:
         """See ``BlobStore.delete``."""
@@ -112,17 +124,23 @@ class LocalBlobs:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole, also after the plug was pulled, or not at all. Raises OSError."""
+    write_atomically(path, data, sync=True)
+    sync_folder(path.parent)
+
+
+def write_atomically(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write a file so that no reader sees a part of it. sync: its bytes are on the disk before its name is."""
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         with temporary.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -132,3 +150,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_there(path: Path, data: bytes) -> bool:
+    """Whether the very bytes are under that name already; then also on the disk. Raises OSError."""
+    try:
+        with path.open("rb") as file:
+            if file.read() != data:
+                return False
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return False
+    sync_folder(path.parent)
+    return True

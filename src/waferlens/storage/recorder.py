@@ -5,6 +5,7 @@ Under load every inspection that waits goes into the same transaction, so one sy
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -25,6 +26,9 @@ from waferlens.storage.stored import Rendering, StoredInspection
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_COMMIT = 256
+_PICTURES_WAIT_SECONDS, _MOST_PICTURES = 0.1, 16
+"""For an inspection whose commit they can join."""
+
 _LOST_FOR_SECONDS = 1.0
 """After a failure the database is left alone that long: each image would wait for its own time-out otherwise."""
 
@@ -69,12 +73,12 @@ class Recorder:
         """Write which pictures belong to an inspection. May raise DatabaseLost; they can be drawn again."""
         return self._submit(_Write(rendering))
 
-    def put_blob(self, data: bytes) -> str:
-        """Keep bytes durably, in the store or, while it is lost, here; returns their name. Raises RecordLost."""
+    def put_blob(self, data: bytes, *, durable: bool = True) -> str:
+        """Keep bytes in the store or, while it is lost, here; returns their name. Raises RecordLost."""
         try:
             if time.monotonic() < self._store_lost_until:
                 raise BlobStoreLost("the store of images was lost a moment ago")
-            return self._blobs.put(data)
+            return self._blobs.put(data, durable=durable)
         except BlobStoreLost:
             self._store_lost_until = max(self._store_lost_until, time.monotonic() + _LOST_FOR_SECONDS)
         try:
@@ -106,17 +110,29 @@ class Recorder:
         return write.done
 
     def _write_for_ever(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
-            while len(batch) < _LARGEST_COMMIT and not self._queue.empty():
-                following = self._queue.get()
-                if following is None:
-                    self._queue.put(None)
-                    break
-                batch.append(following)
-            self._commit(batch)
+        going_on, pictures = True, list[_Write]()
+        while going_on:
+            batch, going_on = self._take(_PICTURES_WAIT_SECONDS if pictures else None)
+            urgent = [write for write in batch if isinstance(write.content, StoredInspection)]
+            pictures += [write for write in batch if isinstance(write.content, Rendering)]
+            if urgent or not batch or not going_on or len(pictures) >= _MOST_PICTURES:
+                self._commit(urgent + pictures)
+                pictures = []
+
+    def _take(self, timeout: float | None) -> tuple[list[_Write], bool]:
+        """What waits now, or comes before the time-out, and whether more is to be expected."""
+        batch = list[_Write]()
+        with contextlib.suppress(queue.Empty):
+            while len(batch) < _LARGEST_COMMIT:
+                write = self._queue.get(timeout=timeout) if not batch else self._queue.get_nowait()
+                if write is None:
+                    return batch, False
+                batch.append(write)
+        return batch, True
 
     def _commit(self, batch: list[_Write]) -> None:
+        if not batch:
+            return
         try:
             if time.monotonic() < self._lost_until:
                 raise DatabaseLost("the database was lost a moment ago")

@@ -20,8 +20,9 @@ class S3Blobs:
         """``open_s3`` builds the client."""
         self._client, self._bucket, self._prefix = client, bucket, f"{prefix}/" if prefix else ""
 
-    def put(self, data: bytes) -> str:
-        """See ``BlobStore.put``."""
+    def put(self, data: bytes, *, durable: bool = True) -> str:
+        """See ``BlobStore.put``. A bucket knows no other way than durable."""
+        del durable
         name = name_of(data)
         with _Naming("an image cannot be stored"):
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data)

@@ -75,17 +75,16 @@ def inspection(request: Request, inspection_id: InspectionId) -> InspectionAnswe
 def heatmap(request: Request, inspection_id: InspectionId) -> Response:
     """Where the image departs from normal: fixed colours of the bundle, their scale beside it."""
     service = service_of(request)
-    return _heatmap(service, _find(service, inspection_id), _NEVER_CHANGES)
+    data = service.renderer.heatmap_of(_find(service, inspection_id))
+    return Response(data, media_type="image/png", headers=_NEVER_CHANGES)
 
 
 @router.get("/api/v1/inspections/{inspection_id}/reconstruction.png", response_class=Response, responses=_PNG)
 def reconstruction(request: Request, inspection_id: InspectionId) -> Response:
     """What a normal wafer would look like here."""
     service = service_of(request)
-    rendering = service.renderer.rendering_of(_find(service, inspection_id))
-    return Response(
-        service.recorder.get_blob(rendering.reconstruction), media_type="image/png", headers=_NEVER_CHANGES
-    )
+    data = service.renderer.reconstruction_of(_find(service, inspection_id))
+    return Response(data, media_type="image/png", headers=_NEVER_CHANGES)
 
 
 @router.get("/api/v1/inspections/{inspection_id}/original", response_class=Response, responses=_BYTES)
@@ -108,12 +107,9 @@ def heatmap_of_point(
         found = newest_at_point(connection, wafer_id, int(point))
     if found is None:
         raise NotFound("no such heatmap", found=name)
-    return _heatmap(service, found, {"Cache-Control": "no-store"})
-
-
-def _heatmap(service: Service, found: StoredInspection, headers: dict[str, str]) -> Response:
-    rendering = service.renderer.rendering_of(found)
-    return Response(service.recorder.get_blob(rendering.heatmap), media_type="image/png", headers=headers)
+    return Response(
+        service.renderer.heatmap_of(found), media_type="image/png", headers={"Cache-Control": "no-store"}
+    )
 
 
 def _find(service: Service, inspection_id: str) -> StoredInspection:

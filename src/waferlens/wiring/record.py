@@ -50,5 +50,6 @@ def _open_blobs(home: Path) -> BlobStore:
     if url is not None:
         return open_s3(url)
     folder = home / "blobs"
-    folder.mkdir(parents=True, exist_ok=True)
-    return LocalBlobs(folder)
+    blobs = LocalBlobs(folder)
+    blobs.prepare()
+    return blobs

@@ -95,6 +95,7 @@ def start_service(bundle: Path, record: Record, settings: ServiceSettings, pool:
         "waferlens_pictures_pending", "Inspections whose pictures are not drawn yet.", renderer.num_pending
     )
     metrics.gauge("waferlens_ready", "Whether an image sent now would be inferred.", lambda: float(pool.ready))
+    renderer.busy = lambda: inspections.num_inside() > 0
     service = Service(
         record=record,
         settings=settings,
