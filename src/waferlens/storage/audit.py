@@ -25,6 +25,7 @@ from waferlens.storage.schema import audit_log
 
 _FIRST = "0" * 64
 _LOCK = 0x61756469
+_PAGE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +111,15 @@ class AuditLog:
 
 
 def _all(connection: Connection) -> Iterator[AuditEntry]:
-    query = select(audit_log).order_by(audit_log.c.seq)
-    for row in connection.execution_options(yield_per=1000).execute(query).mappings():
-        yield AuditEntry(**row)
+    """Every entry, by number, a page at a time."""
+    last = -(2**31)
+    while True:
+        query = select(audit_log).where(audit_log.c.seq > last).order_by(audit_log.c.seq).limit(_PAGE)
+        page = connection.execute(query).mappings().all()
+        yield from (AuditEntry(**row) for row in page)
+        if len(page) < _PAGE:
+            return
+        last = page[-1]["seq"]
 
 
 def _hash_of(entry: AuditEntry) -> str:
