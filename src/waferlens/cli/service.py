@@ -40,6 +40,7 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option("--tls-key", help="PEM file.")] = None,
 ) -> None:
     """Run the inspection service: images in, decisions out, every one recorded before it is answered."""
+    from waferlens.inspection.facts import load_facts
     from waferlens.settings.service import load_service_settings
     from waferlens.web.app import build_app
     from waferlens.web.server import run_server
@@ -50,7 +51,7 @@ def serve(
         raise OptionsError("TLS needs both files", expected="--tls-certificate and --tls-key")
     settings = load_service_settings(home)
     pool = SingleEngine(bundle, engine=engine, threads=threads)
-    service = start_service(bundle, open_record(home), settings, pool)
+    service = start_service(load_facts(bundle), open_record(home), settings, pool)
     try:
         scheme = "http" if tls_certificate is None else "https"
         console.status_console().print(f"serving {pool.model_version}; API at {scheme}://{host}:{port}/docs")

@@ -34,7 +34,6 @@ _HOLD_SECONDS = 0.3
 _GLANCE_SECONDS = 0.002
 _INFER_SECONDS = 5.0
 _LOOK_BACK_MS = 24 * 3_600_000
-_LEAVE_ALONE_MS = 5_000
 _REPAIR_EVERY_SECONDS = 2.0
 _REPAIR_AT_ONCE = 20
 
@@ -199,14 +198,14 @@ class Renderer:
                 found = not_yet_rendered(
                     connection,
                     since_ms=now_ms - _LOOK_BACK_MS,
-                    until_ms=now_ms - _LEAVE_ALONE_MS,
+                    until_ms=now_ms + 1,
                     limit=_REPAIR_AT_ONCE,
                 )
         except StorageError:
             self._missed.set()
             raise
         for inspection in found:
-            if inspection.model_version != self._pool.model_version:
+            if inspection.model_version != self._pool.model_version or inspection.id in self._pending:
                 continue
             try:
                 self._draw_again(inspection)

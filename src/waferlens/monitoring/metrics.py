@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from waferlens.errors import WaferlensError
 from waferlens.records import DecisionKind
 
 _LOG = logging.getLogger("waferlens.alarm")
@@ -66,7 +68,14 @@ class ServiceMetrics:
 
     def gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
         """Show a number that is read when somebody looks."""
-        Gauge(name, help_text, registry=self._registry).set_function(value)
+
+        def read() -> float:
+            try:
+                return value()
+            except (WaferlensError, OSError):  # a lost disk must not take the other metrics along
+                return math.nan
+
+        Gauge(name, help_text, registry=self._registry).set_function(read)
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -15,7 +15,7 @@ from waferlens.engines.interface import Engine
 from waferlens.engines.parity import default_engine
 from waferlens.engines.runtimes import open_engine
 from waferlens.errors import BundleError, DeadlineMissed, EngineError, EngineFailed
-from waferlens.inspection.facts import KnownModels, load_facts
+from waferlens.inspection.facts import KnownModels, ModelFacts, load_facts
 from waferlens.inspection.failsafe import FailSafe
 from waferlens.inspection.ports import InferencePool
 from waferlens.inspection.rendering import Renderer
@@ -71,10 +71,10 @@ class Service:
             self.models.set_band(version, band.review_threshold, band.reject_threshold)
 
 
-def start_service(bundle: Path, record: Record, settings: ServiceSettings, pool: InferencePool) -> Service:
-    """The use case over a loaded pool. Raises BundleError, DatabaseLost, OSError."""
+def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, pool: InferencePool) -> Service:
+    """The use case over a pool that has loaded the bundle of these facts. Raises DatabaseLost, OSError."""
     metrics, journal = ServiceMetrics(), open_journal(record.home)
-    models = KnownModels(load_facts(bundle))
+    models = KnownModels(facts)
     recorder = Recorder(record.database, record.blobs, journal)
     renderer = Renderer(pool, models, recorder, record.database, metrics)
     renderer.start()
