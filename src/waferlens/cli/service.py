@@ -134,9 +134,9 @@ def client(
     """Post image files to a service as the points of a wafer; one JSON answer a line."""
     from waferlens.web.client import Client
 
-    connection = Client(url, _key(key))
-    for number, file in enumerate(files):
-        console.print_json_line(connection.inspect(file.read_bytes(), wafer, first_point + number))
+    with Client(url, _key(key)) as connection:
+        for number, file in enumerate(files):
+            console.print_json_line(connection.inspect(file.read_bytes(), wafer, first_point + number))
 
 
 def bench_serve(

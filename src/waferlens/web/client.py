@@ -11,7 +11,7 @@ import json
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from waferlens.errors import RequestError
@@ -90,6 +90,12 @@ class Client:
         kind = answer.getheader("Content-Type", "")
         content = json.loads(data) if "json" in kind and data else data
         return Reply(status=answer.status, content=content, headers={k.lower(): v for k, v in answer.getheaders()})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection."""

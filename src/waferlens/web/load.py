@@ -50,12 +50,13 @@ def bench_service(
 ) -> dict[str, Any]:
     """Load the service and compare; one object of figures. Raises DataError, RequestError."""
     files = _read_images(images)
-    Client(url, key).get("/api/v1/model")
+    with Client(url, key) as client:
+        client.get("/api/v1/model")
     tally, started = Tally(), time.monotonic()
     since_ms = time.time_ns() // 1_000_000 - 60_000
     ends, turn = started + seconds, _Turn(rate, started)
     threads = [
-        threading.Thread(target=_post_until, args=(Client(url, key), files, ends, turn, tally), daemon=True)
+        threading.Thread(target=_post, args=(url, key, files, ends, turn, tally), daemon=True)
         for _ in range(connections)
     ]
     for thread in threads:
@@ -63,7 +64,8 @@ def bench_service(
     for thread in threads:
         thread.join()
     took = time.monotonic() - started
-    lost = _lost(Client(url, key), tally.answered, since_ms)
+    with Client(url, key) as client:
+        lost = _lost(client, tally.answered, since_ms)
     return _figures(tally, took, lost)
 
 
@@ -80,6 +82,11 @@ class _Turn:
             number = self._next
             self._next += 1
         return number, None if self._rate is None else self._started + number / self._rate
+
+
+def _post(url: str, key: str, files: list[bytes], ends: float, turn: _Turn, tally: Tally) -> None:
+    with Client(url, key) as client:
+        _post_until(client, files, ends, turn, tally)
 
 
 def _post_until(client: Client, files: list[bytes], ends: float, turn: _Turn, tally: Tally) -> None:

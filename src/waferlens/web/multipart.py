@@ -25,18 +25,18 @@ async def read_wafer_body(request: Request, settings: ServiceSettings) -> dict[i
         raise RequestError("the body has no length", expected="Content-Length")
     if int(promised) > largest:
         raise RequestTooLarge("the wafer is too large", expected=f"at most {largest} bytes", found=promised)
+    images: dict[int, bytes] = {}
     try:
-        async with asyncio.timeout(settings.upload_seconds * _TIMES_AN_IMAGE):
-            form = await request.form(max_files=settings.max_batch_images, max_fields=0)
+        async with (
+            asyncio.timeout(settings.upload_seconds * _TIMES_AN_IMAGE),
+            request.form(max_files=settings.max_batch_images, max_fields=0) as form,
+        ):
+            for name, part in form.multi_items():
+                images[_point(name, images)] = await _content(part, settings.max_upload_bytes)
     except TimeoutError as error:
         raise RequestTooSlow("the wafer did not arrive in time") from error
     except HTTPException as error:
         raise RequestError("the wafer's images cannot be read", found=str(error.detail)) from error
-    images: dict[int, bytes] = {}
-    async with asyncio.timeout(settings.upload_seconds):
-        for name, part in form.multi_items():
-            images[_point(name, images)] = await _content(part, settings.max_upload_bytes)
-    await form.close()
     if not images:
         raise RequestError("the wafer has no images", expected="a file for every point")
     return images
