@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
 import line
 from waferlens.settings.service import ProductOptions, ServiceSettings
+
+# The generator of hostile files lives with the tests of the chapter that must refuse them.
+sys.path.append(str(Path(__file__).parents[1] / "images"))
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +28,9 @@ def served(tmp_path_factory, pool):
     home = tmp_path_factory.mktemp("served")
     with line.a_service(home, pool, settings) as service, line.listening(service) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def num_examples() -> int:
+    """How many hostile things are sent: 300, or ``WAFERLENS_FUZZ`` of them."""
+    return int(os.environ.get("WAFERLENS_FUZZ", "300"))
