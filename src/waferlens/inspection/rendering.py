@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
-from waferlens.errors import BlobMissing, Conflict, DuplicateRequest, NotFound, StorageError, WaferlensError
+from waferlens.errors import BlobMissing, Conflict, DatabaseLost, NotFound, StorageError, WaferlensError
 from waferlens.images.formats import read_image
 from waferlens.inspection.facts import KnownModels, ModelFacts
 from waferlens.inspection.pictures import PictureMaker
@@ -93,8 +93,7 @@ class Renderer:
     def heatmap_of(self, inspection: StoredInspection) -> bytes:
         """The PNG of an inspection's heatmap, waiting for it or drawing it now.
 
-        Raises NotFound where nothing was inferred, Conflict where the model is loaded no more, DatabaseLost,
-        EngineError.
+        Raises NotFound where nothing was inferred, Conflict where the model is loaded no more, EngineError.
         """
         try:
             return self._recorder.get_blob(self._rendering_of(inspection).heatmap)
@@ -128,7 +127,8 @@ class Renderer:
             self._asked.set()  # somebody waits for it: do not hold back
             pending.wait(_WAIT_SECONDS)
             self._asked.clear()
-        with self._database.reading() as connection:
+        found = None
+        with contextlib.suppress(DatabaseLost), self._database.reading() as connection:
             found = find_rendering(connection, inspection.id)
         return found or self._draw_again(inspection)
 
@@ -177,8 +177,9 @@ class Renderer:
         pixels = read_image(self._recorder.get_blob(inspection.original), facts.images, name="original")
         inference = self._pool.infer(pixels, time.monotonic() + _INFER_SECONDS)
         rendering = self._draw(facts, pixels, inference, inspection.id)
-        with contextlib.suppress(DuplicateRequest):  # somebody else asked for it meanwhile
-            self._recorder.submit_rendering(rendering).result(timeout=_INFER_SECONDS)
+        written = self._recorder.submit_rendering(rendering)
+        if isinstance(written.exception(timeout=_INFER_SECONDS), DatabaseLost):
+            self._missed.set()  # the picture is there all the same
         return rendering
 
     def _repair_for_ever(self) -> None:
