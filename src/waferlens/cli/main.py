@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from waferlens.cli import console, data, learn, look, service, ship
+from waferlens.cli import console, data, learn, look, service, ship, upkeep
 from waferlens.cli.defaulting import DefaultingGroup
 from waferlens.errors import WaferlensError
 
@@ -42,6 +42,9 @@ bench_app.command("serve")(service.bench_serve)
 app.add_typer(bench_app, name="bench")
 app.command("serve")(service.serve)
 app.command("client")(service.client)
+app.command("backup")(upkeep.backup)
+app.command("restore")(upkeep.restore)
+app.command("prune")(upkeep.prune)
 app.add_typer(service.keys_app, name="keys")
 app.add_typer(service.users_app, name="users")
 app.add_typer(service.audit_app, name="audit")

@@ -73,7 +73,7 @@ def create_key(
     if role not in set(Role):
         raise OptionsError("unknown role", expected=", ".join(Role), found=role)
     record = open_record(home)
-    console.print_line(record.accounts.create_key(name or role, Role(role), _operator()))
+    console.print_line(record.accounts.create_key(name or role, Role(role), operator()))
 
 
 @keys_app.command("list")
@@ -90,7 +90,7 @@ def revoke_key(home: Home, key_id: Annotated[str, typer.Argument(help="As `keys 
     """Make a key useless."""
     from waferlens.wiring.record import open_record
 
-    open_record(home).accounts.revoke_key(key_id, _operator())
+    open_record(home).accounts.revoke_key(key_id, operator())
 
 
 @users_app.command("create")
@@ -112,7 +112,7 @@ def create_user(
         password = (password_file.read_text(encoding="utf-8").splitlines() or [""])[0]
     else:
         password = getpass.getpass("password: ")
-    open_record(home).accounts.create_user(name, Role(role), password, _operator())
+    open_record(home).accounts.create_user(name, Role(role), password, operator())
 
 
 @audit_app.command("verify")
@@ -175,7 +175,7 @@ def _key(told: str | None) -> str:
     return key
 
 
-def _operator() -> str:
+def operator() -> str:
     """Who runs this command, for the audit log."""
     try:
         return f"cli:{getpass.getuser()}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -30,8 +31,8 @@ class BlobStore(Protocol):
     def get(self, name: str) -> bytes:
         """The bytes of a name. Raises BlobMissing, BlobStoreLost."""
 
-    def delete(self, name: str) -> None:
-        """Forget a blob; nothing happens when there is none. Raises BlobStoreLost."""
+    def delete(self, name: str, *, spare_seconds: float = 0.0) -> None:
+        """Forget a blob, unless it was stored in the last ``spare_seconds``. Raises BlobStoreLost."""
 
     def names(self) -> Iterator[str]:
         """Every blob, in no order. Raises BlobStoreLost."""
@@ -95,10 +96,14 @@ class LocalBlobs:
             raise BlobMissing("the blob is not what was stored", expected=name, found=name_of(data))
         return data
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, spare_seconds: float = 0.0) -> None:
         """See ``BlobStore.delete``."""
+        path = self._path(checked_name(name))
         try:
-            self._path(checked_name(name)).unlink(missing_ok=True)
+            if spare_seconds == 0 or time.time() - path.stat().st_mtime > spare_seconds:
+                path.unlink()
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise BlobStoreLost("an image cannot be deleted", found=str(error)) from error
 
@@ -158,6 +163,7 @@ def _is_there(path: Path, data: bytes) -> bool:
         with path.open("rb") as file:
             if file.read() != data:
                 return False
+            os.utime(path)  # for whoever deletes what is old
             os.fsync(file.fileno())
     except FileNotFoundError:
         return False

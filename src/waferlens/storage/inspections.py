@@ -41,6 +41,15 @@ class HourlyCount:
     num_inspections: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    """Deleted inspections: how many, and the blobs that they named."""
+
+    num_inspections: int
+    originals: set[str]
+    pictures: set[str]
+
+
 def insert_inspection(connection: Connection, inspection: StoredInspection) -> None:
     """Write one inspection and its idempotency key. Raises IntegrityError when either is there."""
     connection.execute(insert(inspections), _row_of(inspection))
@@ -183,22 +192,26 @@ def not_yet_rendered(
     return [_inspection_of(row) for row in connection.execute(query).mappings()]
 
 
-def delete_older_than(
-    connection: Connection, moment_ms: int, keep: Iterable[DecisionKind], limit: int
-) -> list[str]:
-    """Delete up to ``limit`` inspections from before a moment, but of no decision in ``keep``; their ids."""
+def delete_older_than(connection: Connection, moment_ms: int, keep: Iterable[DecisionKind], limit: int) -> Gone:
+    """Delete up to ``limit`` inspections from before a moment, but of no decision in ``keep``."""
     table = inspections.c
     query = (
-        select(table.id)
+        select(table.id, table.original)
         .where(table.id < first_id_at(moment_ms), table.decision.not_in([str(kind) for kind in keep]))
         .order_by(table.id)
         .limit(limit)
     )
-    ids = list(connection.execute(query).scalars())
+    rows = connection.execute(query).all()
+    ids = [row.id for row in rows]
+    drawn = connection.execute(select(renderings).where(renderings.c.inspection_id.in_(ids))).all()
     connection.execute(delete(renderings).where(renderings.c.inspection_id.in_(ids)))
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.inspection_id.in_(ids)))
     connection.execute(delete(inspections).where(table.id.in_(ids)))
-    return ids
+    return Gone(
+        num_inspections=len(ids),
+        originals={row.original for row in rows},
+        pictures={name for row in drawn for name in (row.heatmap, row.reconstruction)},
+    )
 
 
 def forget_keys_older_than(connection: Connection, moment_ms: int) -> int:

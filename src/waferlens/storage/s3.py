@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -34,9 +36,11 @@ class S3Blobs:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + checked_name(name))
             return bytes(answer["Body"].read())
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, spare_seconds: float = 0.0) -> None:
         """See ``BlobStore.delete``."""
         with _Naming("an image cannot be deleted"):
+            if spare_seconds and self._age(name) <= spare_seconds:
+                return
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + checked_name(name))
 
     def names(self) -> Iterator[str]:
@@ -53,6 +57,14 @@ class S3Blobs:
         """See ``BlobStore.ping``."""
         with _Naming("the bucket does not answer"):
             self._client.head_bucket(Bucket=self._bucket)
+
+    def _age(self, name: str) -> float:
+        """Seconds since a blob was stored; infinite where there is none."""
+        page = self._client.list_objects_v2(
+            Bucket=self._bucket, Prefix=self._prefix + checked_name(name), MaxKeys=1
+        )
+        found = page.get("Contents", ())
+        return (datetime.now(UTC) - found[0]["LastModified"]).total_seconds() if found else math.inf
 
 
 def open_s3(url: str) -> S3Blobs:
