@@ -154,12 +154,7 @@ def recent_wafers(connection: Connection, *, num_inspections: int) -> list[tuple
 def hourly_counts(connection: Connection, *, since_ms: int, until_ms: int) -> list[HourlyCount]:
     """Inspections a decision and hour, oldest hour first."""
     table = inspections.c
-    hour = (
-        table.received_ms / HOUR_MS
-        if connection.dialect.name == "sqlite"
-        else func.div(table.received_ms, HOUR_MS)
-    )
-    hour = func.floor(hour).label("hour")
+    hour = (table.received_ms // HOUR_MS).label("hour")
     query = (
         select(hour, table.decision, func.count().label("num"))
         .where(table.received_ms >= since_ms, table.received_ms < until_ms)
