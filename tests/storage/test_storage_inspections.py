@@ -19,6 +19,7 @@ from waferlens.records import DecisionKind
 from waferlens.storage import inspections as questions
 from waferlens.storage.database import open_database
 from waferlens.storage.inspections import HOUR_MS, InspectionFilter
+from waferlens.storage.retention import delete_older_than
 from waferlens.storage.schema import metadata
 from waferlens.storage.stored import Rendering, StoredInspection, first_id_at, new_id
 
@@ -167,6 +168,6 @@ def test_retention_deletes_what_is_old_but_not_what_is_to_be_kept(database):
     young = an_inspection()
     insert_all(database, [old_pass, old_reject, young])
     with database.writing() as connection:
-        gone = questions.delete_older_than(connection, 2000, [REVIEW, REJECT], limit=10)
+        gone = delete_older_than(connection, 2000, [REVIEW, REJECT], limit=10)
     assert (gone.num_inspections, gone.originals) == (1, {old_pass.original})
     assert {each.id for each in page(database)} == {old_reject.id, young.id}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select
+from sqlalchemy import Connection, Select, and_, func, insert, select
 
 from waferlens.records import DecisionKind
 from waferlens.storage.schema import idempotency_keys, inspections, renderings
@@ -39,15 +39,6 @@ class HourlyCount:
     hour_ms: int
     decision: DecisionKind
     num_inspections: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gone:
-    """Deleted inspections: how many, and the blobs that they named."""
-
-    num_inspections: int
-    originals: set[str]
-    pictures: set[str]
 
 
 def insert_inspection(connection: Connection, inspection: StoredInspection) -> None:
@@ -187,31 +178,9 @@ def not_yet_rendered(
     return [_inspection_of(row) for row in connection.execute(query).mappings()]
 
 
-def delete_older_than(connection: Connection, moment_ms: int, keep: Iterable[DecisionKind], limit: int) -> Gone:
-    """Delete up to ``limit`` inspections from before a moment, but of no decision in ``keep``."""
-    table = inspections.c
-    query = (
-        select(table.id, table.original)
-        .where(table.id < first_id_at(moment_ms), table.decision.not_in([str(kind) for kind in keep]))
-        .order_by(table.id)
-        .limit(limit)
-    )
-    rows = connection.execute(query).all()
-    ids = [row.id for row in rows]
-    drawn = connection.execute(select(renderings).where(renderings.c.inspection_id.in_(ids))).all()
-    connection.execute(delete(renderings).where(renderings.c.inspection_id.in_(ids)))
-    connection.execute(delete(idempotency_keys).where(idempotency_keys.c.inspection_id.in_(ids)))
-    connection.execute(delete(inspections).where(table.id.in_(ids)))
-    return Gone(
-        num_inspections=len(ids),
-        originals={row.original for row in rows},
-        pictures={name for row in drawn for name in (row.heatmap, row.reconstruction)},
-    )
-
-
-def forget_keys_older_than(connection: Connection, moment_ms: int) -> int:
-    """Delete idempotency keys that no client will use again; how many."""
-    return connection.execute(delete(idempotency_keys).where(idempotency_keys.c.created_ms < moment_ms)).rowcount
+def ids_present(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of some ids that are in the record."""
+    return set(connection.execute(select(inspections.c.id).where(inspections.c.id.in_(ids))).scalars())
 
 
 def _conditions(which: InspectionFilter) -> Iterable[Any]:
@@ -245,8 +214,3 @@ def _inspection_of(row: Mapping[str, Any] | Any) -> StoredInspection:
     return StoredInspection(
         **told | {"decision": DecisionKind(told["decision"]), "timings": json.loads(told["timings"])}
     )
-
-
-def ids_present(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Those of some ids that are in the record."""
-    return set(connection.execute(select(inspections.c.id).where(inspections.c.id.in_(ids))).scalars())

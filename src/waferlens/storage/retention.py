@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from waferlens.records import DecisionKind
 from waferlens.storage.blobs import BlobStore
 from waferlens.storage.database import Database
-from waferlens.storage.inspections import delete_older_than, forget_keys_older_than
-from waferlens.storage.schema import inspections
+from waferlens.storage.schema import idempotency_keys, inspections, renderings
+from waferlens.storage.stored import first_id_at
 
 _DAY_MS = 24 * 3_600_000
 _AT_ONCE = 500
 _KEY_DAYS = 7
 _YOUNG_SECONDS = 3600.0
 """The same image may be posted again while its old inspection is being forgotten: a blob that young stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    """Deleted inspections: how many, and the blobs that they named."""
+
+    num_inspections: int
+    originals: set[str]
+    pictures: set[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +65,33 @@ def forget_old(
     with database.writing() as connection:
         num_keys = forget_keys_older_than(connection, now_ms - _KEY_DAYS * _DAY_MS)
     return Forgotten(num_inspections=num_inspections, num_images=num_images, num_keys=num_keys)
+
+
+def delete_older_than(connection: Connection, moment_ms: int, keep: Iterable[DecisionKind], limit: int) -> Gone:
+    """Delete up to ``limit`` inspections from before a moment, but of no decision in ``keep``."""
+    table = inspections.c
+    query = (
+        select(table.id, table.original)
+        .where(table.id < first_id_at(moment_ms), table.decision.not_in([str(kind) for kind in keep]))
+        .order_by(table.id)
+        .limit(limit)
+    )
+    rows = connection.execute(query).all()
+    ids = [row.id for row in rows]
+    drawn = connection.execute(select(renderings).where(renderings.c.inspection_id.in_(ids))).all()
+    connection.execute(delete(renderings).where(renderings.c.inspection_id.in_(ids)))
+    connection.execute(delete(idempotency_keys).where(idempotency_keys.c.inspection_id.in_(ids)))
+    connection.execute(delete(inspections).where(table.id.in_(ids)))
+    return Gone(
+        num_inspections=len(ids),
+        originals={row.original for row in rows},
+        pictures={name for row in drawn for name in (row.heatmap, row.reconstruction)},
+    )
+
+
+def forget_keys_older_than(connection: Connection, moment_ms: int) -> int:
+    """Delete idempotency keys that no client will use again; how many."""
+    return connection.execute(delete(idempotency_keys).where(idempotency_keys.c.created_ms < moment_ms)).rowcount
 
 
 def _is_used(connection: Connection, original: str) -> bool:
