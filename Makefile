@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# How long the demo's service stays up: make demo SERVE_SECONDS=inf
+SERVE_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all check format bench results grid lock clean
@@ -22,8 +24,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup ## train, evaluate and inspect on the synthetic fab (about five minutes on two cores)
-	@$(BIN)/waferlens demo --out runs/demo
+demo: setup ## train, evaluate, inspect and serve on the synthetic fab (about five minutes on two cores)
+	@$(BIN)/waferlens demo --out runs/demo --serve-seconds $(SERVE_SECONDS)
 
 test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest -m "not slow"

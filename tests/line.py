@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import uvicorn
 from PIL import Image
 
 from waferlens.decision.thresholds import Thresholds
@@ -24,6 +23,7 @@ from waferlens.settings.service import ServiceSettings
 from waferlens.storage.accounts import Role
 from waferlens.web.app import build_app
 from waferlens.web.client import Client
+from waferlens.web.server import serving
 from waferlens.wiring.record import Record, open_record
 from waferlens.wiring.serve import Service, start_service
 
@@ -131,15 +131,5 @@ class Served:
 def listening(service: Service) -> Iterator[Served]:
     """The real server in a thread of this process."""
     keys = {role: service.record.accounts.create_key(f"a-{role}", role, "tests") for role in Role}
-    config = uvicorn.Config(build_app(service), host="127.0.0.1", port=0, log_level="critical", access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield Served(url=f"http://127.0.0.1:{port}", service=service, keys=keys)
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving(build_app(service)) as url:
+        yield Served(url=url, service=service, keys=keys)
