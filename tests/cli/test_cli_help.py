@@ -8,6 +8,7 @@ from waferlens.cli.main import app
 
 COMMANDS = {
     "demo", "explore", "baseline", "train", "evaluate", "robustness", "pod", "inspect", "export", "bench", "data",
+    "serve", "client", "keys", "users", "audit", "backup", "restore", "prune",
 }  # fmt: skip
 
 
@@ -22,7 +23,16 @@ def leaves(group, path=()):
 def test_the_promised_commands_are_there_and_listed(here):
     group = typer.main.get_command(app)
     assert set(group.commands) == COMMANDS
-    assert set(group.commands["data"].commands) == {"synth", "check"}
+    groups = {
+        name: set(command.commands) for name, command in group.commands.items() if hasattr(command, "commands")
+    }
+    assert groups == {
+        "data": {"synth", "check"},
+        "bench": {"engines", "serve"},
+        "keys": {"create", "list", "revoke"},
+        "users": {"create"},
+        "audit": {"verify"},
+    }
     ran = here("--help")
     assert ran.code == 0
     assert all(f" {name} " in ran.out for name in COMMANDS)
@@ -41,7 +51,7 @@ def test_every_command_argument_and_option_has_help():
 
 def test_what_scripts_would_read_can_be_had_as_json():
     commands = dict(leaves(typer.main.get_command(app)))
-    for name in ("data check", "baseline", "evaluate", "pod", "inspect", "export", "bench"):
+    for name in ("data check", "baseline", "evaluate", "pod", "inspect", "export", "bench engines", "bench serve"):
         assert "as_json" in {parameter.name for parameter in commands[name].params}
 
 

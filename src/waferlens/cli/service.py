@@ -32,7 +32,7 @@ audit_app = typer.Typer(no_args_is_help=True, help="The log of what people chang
 def serve(
     bundle: Annotated[Path, typer.Option("--bundle", help="A bundle that `train` wrote.", show_default=False)],
     home: Home,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8080,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="To listen at.")] = 8080,
     host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
     engine: Annotated[str | None, typer.Option("--engine", help="Instead of the bundle's default engine.")] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="For one image.")] = 1,
@@ -146,7 +146,7 @@ def bench_serve(
     rate: Annotated[
         float | None, typer.Option("--rate", min=0.01, help="Images a second; without it as fast as answers come.")
     ] = None,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=86_400)] = 10.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=86_400, help="How long.")] = 10.0,
     connections: Annotated[
         int | None, typer.Option("--connections", min=1, max=256, help="At once. [1, with a rate 8]")
     ] = None,

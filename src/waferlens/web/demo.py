@@ -41,10 +41,10 @@ def serve_demo(
     finally:
         service.close()
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(decisions.items()))
-    milliseconds = 1e3 * np.asarray(took)
+    times = 1e3 * np.asarray(took)
     return {
         "service": f"{len(took)} images of {wafers} wafers: {told}",
-        "image to recorded answer": f"{np.median(milliseconds):.1f} ms median, {milliseconds.max():.1f} ms longest",
+        "image to recorded answer": f"{np.median(times):.1f} ms median, {times.max():.1f} ms longest",
         "its record": str(home),
         "again": f"waferlens serve --bundle {bundle} --home {home}",
     }
