@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +61,12 @@ class BrightnessPool:
     delay_seconds: float = 0.0
     broken: Exception | None = None
     score: float | None = None
-    pausing: threading.Event = field(default_factory=threading.Event)
+    names_its_model: bool = False
 
     def infer(self, pixels: np.ndarray, deadline: float) -> Inference:
         if self.broken is not None:
             raise self.broken
+        version = self.model_version
         time.sleep(self.delay_seconds)
         if time.monotonic() > deadline:
             raise DeadlineMissed("too late")
@@ -79,6 +79,7 @@ class BrightnessPool:
             score=score,
             reconstruction_error=score / 100,
             latent=np.full(128, score, np.float32),
+            model_version=version if self.names_its_model else "",
         )
 
     def swap(self, bundle: Path) -> None:

@@ -71,13 +71,17 @@ class ImageRef:
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """What a detector says about one image. Arrays are (256, 256) float32; latent is (128,)."""
+    """What a detector says about one image. Arrays are (256, 256) float32; latent is (128,).
+
+    model_version: of the bundle that answered, where several may serve in turn; empty where there is but one.
+    """
 
     reconstruction: FloatArray
     heatmap: FloatArray
     score: float
     reconstruction_error: float
     latent: FloatArray
+    model_version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,8 +165,9 @@ def test_many_cameras_lose_nothing(service):
     assert {each.id for each in recorded(service)} == {each.id for each in answers}
 
 
-def test_an_answer_is_decided_by_the_model_that_gave_it_while_models_change(tmp_path):
-    pool = line.BrightnessPool(delay_seconds=0.002)
+@pytest.mark.parametrize("names_its_model", [False, True])
+def test_an_answer_is_decided_by_the_model_that_gave_it_while_models_change(tmp_path, names_its_model):
+    pool = line.BrightnessPool(delay_seconds=0.002, names_its_model=names_its_model)
     with line.a_service(tmp_path, pool) as service:
         service.models.add(line.facts("other", review=50.0, reject=60.0))
         stop = threading.Event()

@@ -13,6 +13,7 @@ from waferlens.storage.blobs import checked_name, name_of
 
 _CONNECT_SECONDS = 1
 _READ_SECONDS = 3
+_CLOUD = "amazonaws.com"
 
 
 class S3Blobs:
@@ -68,7 +69,10 @@ class S3Blobs:
 
 
 def open_s3(url: str) -> S3Blobs:
-    """``s3://BUCKET/PREFIX?endpoint=http://HOST:PORT``. Raises OptionsError for a URL of another form."""
+    """``s3://BUCKET/PREFIX?endpoint=http://HOST:PORT``; boto3's ``AWS_ENDPOINT_URL`` may name the endpoint instead.
+
+    Raises OptionsError for a URL of another form, and where the endpoint would be somebody's cloud.
+    """
     import boto3
     from botocore.config import Config
 
@@ -78,9 +82,6 @@ def open_s3(url: str) -> S3Blobs:
         raise OptionsError(
             "the store's URL cannot be read", expected="s3://BUCKET/PREFIX?endpoint=http://HOST:PORT", found=url
         )
-    # Without an endpoint boto3 would ask a cloud, and fab data must not leave.
-    if "endpoint" not in told:
-        raise OptionsError("the store's URL names no endpoint", expected="?endpoint=http://HOST:PORT", found=url)
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
@@ -89,8 +90,14 @@ def open_s3(url: str) -> S3Blobs:
         s3={"addressing_style": "path"},
     )
     client = boto3.client(
-        "s3", endpoint_url=told["endpoint"][0], region_name=told.get("region", ["us-east-1"])[0], config=config
+        "s3",
+        endpoint_url=told.get("endpoint", [None])[0],
+        region_name=told.get("region", [boto3.Session().region_name or "us-east-1"])[0],
+        config=config,
     )
+    # Without an endpoint boto3 asks a cloud, and fab data must not leave.
+    if str(urlsplit(client.meta.endpoint_url).hostname).endswith(_CLOUD):
+        raise OptionsError("the store's URL names no endpoint", expected="?endpoint=http://HOST:PORT", found=url)
     return S3Blobs(client, parts.netloc, parts.path.strip("/"))
 
 
