@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,3 +134,10 @@ def listening(service: Service) -> Iterator[Served]:
     keys = {role: service.record.accounts.create_key(f"a-{role}", role, "tests") for role in Role}
     with serving(build_app(service)) as url:
         yield Served(url=url, service=service, keys=keys)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)

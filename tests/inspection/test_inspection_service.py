@@ -190,13 +190,6 @@ def test_an_answer_is_decided_by_the_model_that_gave_it_while_models_change(tmp_
             )
 
 
-def wait_for(condition, seconds=5.0):
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-
-
 def test_the_pictures_follow_within_a_second_and_asking_earlier_waits(service):
     inspection = service.inspections.inspect(asked(line.png(150))).inspection
     started = time.monotonic()
@@ -228,7 +221,7 @@ def test_what_was_left_undrawn_is_drawn_without_anybody_asking(tmp_path):
             with service.record.database.reading() as connection:
                 return find_rendering(connection, inspection.id)
 
-        wait_for(drawn)
+        line.wait_until(drawn)
 
 
 def test_a_database_that_is_locked_sends_the_record_to_the_journal_and_back(service, tmp_path):
@@ -237,7 +230,7 @@ def test_a_database_that_is_locked_sends_the_record_to_the_journal_and_back(serv
         assert answered.place == "journal"
         again = service.inspections.inspect(asked(line.png(), idempotency_key="k"))
         assert again.replayed
-    wait_for(lambda: service.journal.num_waiting() == 0)
+    line.wait_until(lambda: service.journal.num_waiting() == 0)
     with service.record.database.reading() as connection:
         assert find_inspection(connection, answered.inspection.id) == without_key(answered.inspection)
 
@@ -249,7 +242,7 @@ def test_an_inspection_in_the_journal_survives_the_service(tmp_path):
         assert answered.place == "journal"
         service.journal.keep(answered.inspection)
     with line.a_service(tmp_path) as service:
-        wait_for(lambda: service.journal.num_waiting() == 0)
+        line.wait_until(lambda: service.journal.num_waiting() == 0)
         assert recorded(service) == [without_key(answered.inspection)]
 
 
@@ -266,7 +259,7 @@ def test_a_lost_store_keeps_originals_here_and_brings_them_back(service, tmp_pat
     assert service.recorder.get_blob(answered.inspection.original) == data
     folder.unlink()
     aside.rename(folder)
-    wait_for(lambda: service.journal.num_waiting() == 0)
+    line.wait_until(lambda: service.journal.num_waiting() == 0)
     assert service.record.blobs.get(answered.inspection.original) == data
 
 

@@ -111,7 +111,7 @@ class FailSafe:
             inference = self._pool.infer(pixels, deadline)
             if time.monotonic() > deadline:
                 raise DeadlineMissed("the answer came too late")
-            # A pool that names the model of each answer is believed; of another, the model must have stayed the same.
+            # A pool may name the model of each answer; if not, the model must have stayed the same.
             if inference.model_version or self._pool.model_version == version:
                 version = inference.model_version or version
                 verdict.facts, verdict.thresholds = self._models.of(version), self._models.thresholds_of(version)

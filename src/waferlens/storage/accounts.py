@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +18,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from waferlens.errors import Conflict, NotAuthenticated, NotFound, OptionsError
+from waferlens.errors import Conflict, NotAuthenticated, NotFound, OptionsError, Overloaded
 from waferlens.storage.audit import AuditLog
 from waferlens.storage.database import Database
 from waferlens.storage.schema import api_keys, logins, users
@@ -26,6 +27,8 @@ LOGIN_SECONDS = 12 * 3600
 """A shift. Then a person logs in again."""
 
 _MIN_PASSWORD = 12
+_VERIFIED_AT_ONCE, _VERIFY_SECONDS = 2, 1.0
+"""argon2 takes 64 MiB and a core for each: anybody may ask, so only so many at once."""
 _KEY_PREFIX, _LOGIN_PREFIX = "wlk", "wll"
 
 
@@ -63,6 +66,7 @@ class Accounts:
     def __init__(self, database: Database, audit: AuditLog) -> None:
         self._database, self._audit = database, audit
         self._hasher = PasswordHasher()
+        self._verifying = threading.BoundedSemaphore(_VERIFIED_AT_ONCE)
         # Verified against when there is no such person, so that both answers take the same time.
         self._nobody = self._hasher.hash(secrets.token_hex(16))
 
@@ -131,14 +135,18 @@ class Accounts:
         self._audit.note_head(entry)
 
     def log_in(self, name: str, password: str) -> tuple[str, Identity]:
-        """A token for one shift. Raises NotAuthenticated, whatever of the two is wrong; DatabaseLost."""
+        """A token for one shift. Raises NotAuthenticated, whatever of the two is wrong; Overloaded."""
         with self._database.reading() as connection:
             active = (users.c.name == name) & users.c.disabled_ms.is_(None)
             person = connection.execute(select(users).where(active)).first()
+        if not self._verifying.acquire(timeout=_VERIFY_SECONDS):
+            raise Overloaded("too many people log in at once", expected="a retry in a moment")
         try:
             self._hasher.verify(self._nobody if person is None else person.password_hash, password)
         except (VerificationError, InvalidHashError) as error:
             raise NotAuthenticated("name or password is wrong") from error
+        finally:
+            self._verifying.release()
         if person is None:
             raise NotAuthenticated("name or password is wrong")
         secret = secrets.token_urlsafe(32)

@@ -69,7 +69,7 @@ class S3Blobs:
 
 
 def open_s3(url: str) -> S3Blobs:
-    """``s3://BUCKET/PREFIX?endpoint=http://HOST:PORT``; boto3's ``AWS_ENDPOINT_URL`` may name the endpoint instead.
+    """``s3://BUCKET/PREFIX?endpoint=http://HOST:PORT``; or boto3's ``AWS_ENDPOINT_URL`` has it.
 
     Raises OptionsError for a URL of another form, and where the endpoint would be somebody's cloud.
     """
