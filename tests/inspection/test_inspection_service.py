@@ -97,6 +97,13 @@ def test_bytes_that_are_no_image_are_a_review_and_are_kept(service, data):
     assert service.recorder.get_blob(inspection.original) == data
 
 
+def test_a_reason_is_one_printable_line_whatever_the_error_says(service, pool):
+    pool.broken = EngineFailed("broke\0 at\n\x1b[31m \ud800" + "x" * 900)
+    reason = service.inspections.inspect(asked(line.png())).inspection.reason
+    assert reason.isprintable()
+    assert (reason[:16], len(reason)) == ("broke? at ?[31m ", 500)
+
+
 def test_an_unknown_product_or_point_is_a_review(tmp_path):
     settings = ServiceSettings(products={"line": ProductOptions(num_points=3)})
     with line.a_service(tmp_path, settings=settings) as service:

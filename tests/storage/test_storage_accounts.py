@@ -38,6 +38,16 @@ def test_a_key_is_known_by_its_secret_until_it_is_revoked(accounts):
         accounts.identify(key)
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a" * 65, "../x", "x\0", "\u00e9"])
+def test_a_name_of_another_form_is_refused(accounts, name):
+    for ask in (
+        lambda: accounts.create_key(name, Role.STATION, "tests"),
+        lambda: accounts.create_user(name, Role.ADMIN, PASSWORD, "tests"),
+    ):
+        with pytest.raises(OptionsError, match="name"):
+            ask()
+
+
 @pytest.mark.parametrize(
     "token", ["", "wlk", "wlk__", "wlk_%_x", "wll_", "Bearer x", "wlk_' OR 1=1 --_x", "\u00e9_\u00e9"]
 )

@@ -49,7 +49,7 @@ class Verdict:
     def fail(self, failure: str, reason: str) -> None:
         """REVIEW, for this reason."""
         self.failure = failure
-        self.decision = Decision(kind=DecisionKind.REVIEW, confidence=0.0, reason=" ".join(reason.split())[:500])
+        self.decision = Decision(kind=DecisionKind.REVIEW, confidence=0.0, reason=_printable(reason))
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -129,3 +129,8 @@ class FailSafe:
         if known.num_points is not None and point >= known.num_points:
             return "point", f"unknown inspection point; expected 0 to {known.num_points - 1}; found {point}"
         return None
+
+
+def _printable(text: str) -> str:
+    """One line that every database takes: what a hostile file brings into a message may be no text at all."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:500]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import threading
 import time
@@ -27,6 +28,7 @@ LOGIN_SECONDS = 12 * 3600
 """A shift. Then a person logs in again."""
 
 _MIN_PASSWORD = 12
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERIFIED_AT_ONCE, _VERIFY_SECONDS = 2, 1.0
 """argon2 takes 64 MiB and a core for each: anybody may ask, so only so many at once."""
 _KEY_PREFIX, _LOGIN_PREFIX = "wlk", "wll"
@@ -71,7 +73,8 @@ class Accounts:
         self._nobody = self._hasher.hash(secrets.token_hex(16))
 
     def create_key(self, name: str, role: Role, actor: str) -> str:
-        """A new key; this is the only time that it is seen. Raises DatabaseLost."""
+        """A new key; this is the only time that it is seen. Raises OptionsError for the name, DatabaseLost."""
+        _check_name(name)
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         with self._database.writing() as connection:
             row = {
@@ -108,6 +111,7 @@ class Accounts:
 
     def create_user(self, name: str, role: Role, password: str, actor: str) -> None:
         """A person's account. Raises OptionsError for a short password, Conflict for a taken name."""
+        _check_name(name)
         if len(password) < _MIN_PASSWORD:
             raise OptionsError("the password is too short", expected=f"at least {_MIN_PASSWORD} characters")
         row = {
@@ -168,6 +172,12 @@ class Accounts:
         if found is None:
             raise NotAuthenticated("the key is not known", expected="a key that is not revoked, or a fresh login")
         return found
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        expected = "1 to 64 letters, digits, dots, underscores and hyphens"
+        raise OptionsError("the name cannot be taken", expected=expected, found=repr(name[:80]))
 
 
 def _key_holder(connection: Connection, key_id: str, secret: str) -> Identity | None:

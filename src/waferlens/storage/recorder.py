@@ -177,22 +177,33 @@ class Recorder:
                 _whatever_happens(drain)
 
     def drain_entries(self) -> int:
-        """Bring journal entries to the database; how many. Raises DatabaseLost."""
+        """Bring journal entries to the database; how many. Raises DatabaseLost.
+
+        An entry that a sound database refuses stays where it is and holds no other up.
+        """
         num_drained = 0
         for entry in self._journal.waiting():
-            with self._database.reading() as connection:
-                there = bool(ids_present(connection, [entry.id]))
-            if not there:
-                try:
-                    with self._database.writing() as connection:
-                        insert_inspection(connection, entry)
-                except IntegrityError:
-                    # Its key was used again meanwhile: the retry is recorded. This one is kept too, without key.
-                    with self._database.writing() as connection:
-                        insert_inspection(connection, _without_key(entry))
+            try:
+                self._drain(entry)
+            except (DatabaseLost, IntegrityError) as error:
+                self._database.ping()
+                _LOG.error("the database refuses the journal's entry %s: %s", entry.id, error)
+                continue
             self._journal.forget(entry.id)
             num_drained += 1
         return num_drained
+
+    def _drain(self, entry: StoredInspection) -> None:
+        with self._database.reading() as connection:
+            if ids_present(connection, [entry.id]):
+                return
+        try:
+            with self._database.writing() as connection:
+                insert_inspection(connection, entry)
+        except IntegrityError:
+            # Its key was used again meanwhile: the retry is recorded. This one is kept too, without key.
+            with self._database.writing() as connection:
+                insert_inspection(connection, _without_key(entry))
 
     def drain_blobs(self) -> int:
         """Bring spooled blobs to the store; how many. Raises BlobStoreLost."""

@@ -109,7 +109,7 @@ async def inspect_wafer(
     images = await read_wafer_body(request, service.settings)
 
     def ask(point: int) -> Answered:
-        key = None if idempotency_key is None else f"{idempotency_key[:120]}:{point}"
+        key = None if idempotency_key is None else f"{idempotency_key}:{point}"
         return service.inspections.inspect(
             InspectionRequest(
                 data=images[point],

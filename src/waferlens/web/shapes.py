@@ -11,7 +11,7 @@ from waferlens.records import DecisionKind
 from waferlens.storage.accounts import Role
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
+KEY_PATTERN = r"^[\x21-\x7e]{1,100}$"
 MAX_POINT = 100_000
 _MAX_MS = 2**47
 _EXAMPLE = "/api/v1/inspections/0193588c5d2a00000000000000000000"

@@ -47,6 +47,8 @@ class Service:
         """Go over to another bundle; its version. Raises BundleError, EngineError: the old one stays."""
         verify_bundle(bundle)
         facts = load_facts(bundle)
+        if facts.version == self.pool.model_version:  # its thresholds would decide on the old one's scores
+            raise BundleError("this version runs already", expected="another version", found=facts.version)
         self.models.add(facts)
         self._follow_band(facts.version)
         self.pool.swap(bundle)
