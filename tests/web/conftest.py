@@ -34,3 +34,15 @@ def served(tmp_path_factory, pool):
 def num_examples() -> int:
     """How many hostile things are sent: 300, or ``WAFERLENS_FUZZ`` of them."""
     return int(os.environ.get("WAFERLENS_FUZZ", "300"))
+
+
+@pytest.fixture(scope="session")
+def num_kills() -> int:
+    """How often the service is killed: 3 times, or ``WAFERLENS_KILLS``."""
+    return int(os.environ.get("WAFERLENS_KILLS", "3"))
+
+
+@pytest.fixture(scope="session")
+def outage_seconds() -> float:
+    """How long the database stays away: 4 s, or ``WAFERLENS_OUTAGE``."""
+    return float(os.environ.get("WAFERLENS_OUTAGE", "4"))

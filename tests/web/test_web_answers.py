@@ -186,6 +186,14 @@ def test_an_engineer_moves_the_band_and_the_next_image_is_decided_by_it(camera, 
     assert engineer.get("/api/v1/model")["bundle_thresholds"]["review"] == 2.0
 
 
+@pytest.mark.parametrize("name", ["nothing-there", "..", "../bundles", "a/b", ""])
+def test_only_a_bundle_in_its_folder_can_be_loaded(engineer, name):
+    body = json.dumps({"bundle": name}).encode()
+    reply = engineer.ask("POST", "/api/v1/model", body, {"Content-Type": "application/json"})
+    assert reply.status == 422
+    assert engineer.get("/api/v1/model")["model_version"] == line.VERSION
+
+
 def test_hours_wafers_and_products_are_told(camera):
     name = camera.inspect(line.png(), wafer(), 0)["wafer_id"]
     assert sum(sum(hour["counts"].values()) for hour in camera.get("/api/v1/counts")) > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import subprocess
 import threading
 import time
@@ -17,8 +16,6 @@ import line
 import postgresql as server_of_tests
 from waferlens.errors import RequestError
 from waferlens.web.client import Client
-
-KILLS = int(os.environ.get("WAFERLENS_KILLS", "3"))
 
 
 class Camera(threading.Thread):
@@ -92,13 +89,13 @@ def process(exported, tmp_path):
 
 
 @pytest.mark.slow
-def test_kill_9_under_load_loses_and_duplicates_nothing(process):
+def test_kill_9_under_load_loses_and_duplicates_nothing(process, num_kills):
     key = process.run("keys", "create", "--home", process.home, "--role", "station")
     process.start()
     cameras = [Camera(process.url, key, f"WF-{number}") for number in range(3)]
     for camera in cameras:
         camera.start()
-    for _ in range(KILLS):
+    for _ in range(num_kills):
         time.sleep(1.0)
         process.kill()
         process.start()
@@ -106,7 +103,7 @@ def test_kill_9_under_load_loses_and_duplicates_nothing(process):
     for camera in cameras:
         camera.stop()
     with Client(process.url, key) as client:
-        assert assert_nothing_lost_nothing_twice(client, cameras) > 10 * KILLS
+        assert assert_nothing_lost_nothing_twice(client, cameras) > 10 * num_kills
     assert not any(camera.refused for camera in cameras)
     assert "unbroken" in process.run("audit", "verify", "--home", process.home)
 
@@ -167,8 +164,7 @@ def test_a_full_disk_is_503_with_retry_after_and_what_was_answered_is_there(proc
 
 
 @pytest.mark.slow
-def test_a_database_that_stops_under_load_costs_no_image(tmp_path, monkeypatch):
-    seconds = float(os.environ.get("WAFERLENS_OUTAGE", "4"))
+def test_a_database_that_stops_under_load_costs_no_image(tmp_path, monkeypatch, outage_seconds):
     with server_of_tests.running(tmp_path) as server:
         monkeypatch.setenv("WAFERLENS_DATABASE_URL", server.new_database())
         with line.a_service(tmp_path / "home") as service, line.listening(service) as served:
@@ -177,7 +173,7 @@ def test_a_database_that_stops_under_load_costs_no_image(tmp_path, monkeypatch):
             time.sleep(1.0)
             server.stop()
             at_stop = len(camera.answered)
-            time.sleep(seconds)
+            time.sleep(outage_seconds)
             during = len(camera.answered) - at_stop
             with contextlib.suppress(OSError, HTTPException), served.client() as client:
                 assert "lost" in client.get("/readyz")["database"]
@@ -186,7 +182,7 @@ def test_a_database_that_stops_under_load_costs_no_image(tmp_path, monkeypatch):
             camera.stop()
             with served.client() as client:
                 assert_nothing_lost_nothing_twice(client, [camera])
-            assert during > seconds
+            assert during > outage_seconds
             assert not camera.refused
 
 
