@@ -173,8 +173,8 @@ class Recorder:
 
     def _drain_for_ever(self) -> None:
         while not self._closing.wait(_LOST_FOR_SECONDS):
-            for drain in (self.drain_entries, self.drain_blobs):
-                _whatever_happens(drain)
+            for chore in (self.drain_entries, self.drain_blobs, self._database.tidy):
+                _whatever_happens(chore)
 
     def drain_entries(self) -> int:
         """Bring journal entries to the database; how many. Raises DatabaseLost.
@@ -221,8 +221,8 @@ def _without_key(inspection: StoredInspection) -> StoredInspection:
     return StoredInspection(**vars(inspection) | {"idempotency_key": None, "request_hash": None})
 
 
-def _whatever_happens(drain: Callable[[], int]) -> None:
+def _whatever_happens(chore: Callable[[], object]) -> None:
     try:
-        drain()
+        chore()
     except Exception as error:  # lost still, or again: the next round tries once more, nothing is dropped
         _LOG.warning("the journal waits: %s", error)
