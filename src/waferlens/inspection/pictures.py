@@ -37,7 +37,7 @@ class PictureMaker:
         place = np.clip(heatmap * ((_STEPS - 1) / self._scale.top), 0, _STEPS - 1)
         sheet = self._sheet.copy()
         steps = np.nan_to_num(place, nan=_STEPS - 1).astype(np.uint16)
-        sheet[_TOP : _TOP + IMAGE_SIZE, _LEFT : _LEFT + IMAGE_SIZE] = self._colours[steps]
+        sheet[_TOP : _TOP + IMAGE_SIZE, _LEFT : _LEFT + IMAGE_SIZE] = np.take(self._colours, steps, axis=0)
         return _png(Image.fromarray(sheet))
 
     def reconstruction_png(self, inference: Inference, pixels: Pixels) -> bytes:

@@ -30,8 +30,7 @@ def open_record(home: Path) -> Record:
 
     Raises DatabaseLost, BlobStoreLost, OptionsError, OSError.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o700)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # an existing folder keeps the rights it was given
     database = open_database(database_url(home))
     migrate(database)
     audit = AuditLog(database, home / "audit-head.json")
