@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TRITON := .venv-triton
+# How long the demo's service stays up: make demo SERVE_SECONDS=inf
+SERVE_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
 .PHONY: help setup triton demo test test-all check format bench results grid lock clean
@@ -33,8 +35,8 @@ $(TRITON)/.installed: deploy/triton/requirements.lock
 	@$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-demo: setup ## train, evaluate and inspect on the synthetic fab (about five minutes on two cores)
-	@$(BIN)/waferlens demo --out runs/demo
+demo: setup ## train, evaluate, inspect and serve on the synthetic fab (about five minutes on two cores)
+	@$(BIN)/waferlens demo --out runs/demo --serve-seconds $(SERVE_SECONDS)
 
 test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest -m "not slow"

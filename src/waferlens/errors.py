@@ -13,11 +13,27 @@
     │   └── NonFiniteLossError           the loss is NaN or infinite; nothing was stepped
     ├── MetricError                      a metric is not defined for this input (one class, no masks)
     ├── BundleError                      a bundle is missing, altered, or of an unknown version
-    └── EngineError                      a runtime cannot load or run a bundle
-        ├── ParityError                  an engine does not give the scores of the reference
-        ├── EngineFailed                 an image was accepted for inference and no engine could answer it
-        ├── DeadlineMissed               the answer did not come, or could not have come, in time
-        └── Overloaded                   refused before any work: the images ahead would not leave time for it
+    ├── EngineError                      a runtime cannot load or run a bundle
+    │   ├── ParityError                  an engine does not give the scores of the reference
+    │   ├── EngineFailed                 inference of one image failed
+    │   ├── DeadlineMissed               no inference came in time
+    │   └── Overloaded                   the queue is full; refused before any work was done
+    ├── StorageError                     the record cannot be written or read
+    │   ├── DatabaseLost                 the database does not answer, is locked or is full
+    │   ├── BlobStoreLost                the store of images does not answer or is full
+    │   ├── RecordLost                   nothing here is durable: neither the record nor the journal
+    │   ├── BlobMissing                  no blob of this name is stored
+    │   └── DuplicateRequest             another inspection was stored under this idempotency key
+    ├── AuditError                       the audit log is not what was written
+    ├── RequestError                     what a caller asked for cannot be done
+    │   ├── RequestTooLarge              the body is larger than the service accepts
+    │   ├── RequestTooSlow               the body did not arrive in time
+    │   ├── RequestUnsupported           the body is of a kind that is not accepted
+    │   ├── NotFound                     there is nothing of this name
+    │   └── Conflict                     it contradicts what is recorded
+    └── AccessError                      the caller may not do this
+        ├── NotAuthenticated             no key, or one that is not known
+        └── NotAllowed                   the role does not include it
 
 Every message says what was wrong, what was expected and what was found.
 """
@@ -112,12 +128,76 @@ class ParityError(EngineError):
 
 
 class EngineFailed(EngineError):
-    """No engine could answer this image; asking again may succeed."""
+    """Inference of one image failed."""
 
 
 class DeadlineMissed(EngineError):
-    """The answer did not come before the deadline, or even an idle engine could not have given it by then."""
+    """No inference came before the deadline."""
 
 
 class Overloaded(EngineError):
-    """Refused before any work was done: the images that wait already would not leave time for this one."""
+    """The queue is full; the image was refused before any work was done on it."""
+
+
+class StorageError(WaferlensError):
+    """The record cannot be written or read."""
+
+
+class DatabaseLost(StorageError):
+    """The database does not answer, is locked or is full."""
+
+
+class BlobStoreLost(StorageError):
+    """The store of images does not answer or is full."""
+
+
+class RecordLost(StorageError):
+    """Nothing here is durable: neither the record nor the journal could be written."""
+
+
+class BlobMissing(StorageError):
+    """No blob of this name is stored."""
+
+
+class DuplicateRequest(StorageError):
+    """Another inspection was stored under this idempotency key."""
+
+
+class AuditError(WaferlensError):
+    """The audit log is not what was written."""
+
+
+class RequestError(WaferlensError):
+    """What a caller asked for cannot be done."""
+
+
+class RequestTooLarge(RequestError):
+    """The body is larger than the service accepts."""
+
+
+class RequestTooSlow(RequestError):
+    """The body did not arrive in time."""
+
+
+class RequestUnsupported(RequestError):
+    """The body is of a kind that is not accepted."""
+
+
+class NotFound(RequestError):
+    """There is nothing of this name."""
+
+
+class Conflict(RequestError):
+    """It contradicts what is recorded."""
+
+
+class AccessError(WaferlensError):
+    """The caller may not do this."""
+
+
+class NotAuthenticated(AccessError):
+    """No key, or one that is not known."""
+
+
+class NotAllowed(AccessError):
+    """The caller's role does not include this."""

@@ -23,7 +23,8 @@ PAGES: dict[str, str] = {
 
 def blocks(text: str, language: str = r"\w*") -> list[str]:
     """Contents of fenced code blocks."""
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [content for of, content in found if re.fullmatch(language, of)]
 
 
 def spans(text: str) -> list[str]:

@@ -38,13 +38,24 @@ def train(
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path("runs/demo"),
     seed: Seed = 0,
+    serve_seconds: Annotated[
+        float, typer.Option("--serve-seconds", min=0, help="How long the service stays up; inf: until Ctrl-C.")
+    ] = 20,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the service; 0: a free one.")] = 0,
 ) -> None:
-    """From nothing to a trained detector on the synthetic fab, its report and ten inspected images."""
+    """From nothing to a trained detector on the synthetic fab, its report, ten inspected images, the service."""
     from waferlens.wiring.demo import run_demo
     from waferlens.wiring.told import Told
 
     with console.progress_bars() as bars:
         told = Told(say=bars.say, count=bars.count, watch=bars.watch)
         result = run_demo(out, seed=seed, told=told)
+        facts = dict(result.facts)
+        if serve_seconds > 0:
+            from waferlens.web.demo import serve_demo
+
+            facts |= serve_demo(
+                out / "bundle", out / "data", out / "service", port=port, seconds=serve_seconds, say=bars.say
+            )
     tables.print_inspections(result.inspections)
-    tables.print_facts("The demo in figures", result.facts)
+    tables.print_facts("The demo in figures", facts)

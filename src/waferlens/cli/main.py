@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import typer
 
-from waferlens.cli import bundles, console, data, learn, look, ship, triton
+from waferlens.cli import bundles, console, data, learn, look, service, ship, triton, upkeep
+from waferlens.cli.defaulting import DefaultingGroup
 from waferlens.errors import WaferlensError
 
 _INTERRUPTED = 130
@@ -37,7 +38,18 @@ app.command("robustness")(look.robustness)
 app.command("pod")(look.pod)
 app.command("inspect")(ship.inspect)
 app.command("export")(ship.export)
-app.command("bench")(ship.bench)
+bench_app = typer.Typer(cls=DefaultingGroup, help="Time the engines of a bundle, or a service that runs.")
+bench_app.command("engines")(ship.bench)
+bench_app.command("serve")(service.bench_serve)
+app.add_typer(bench_app, name="bench")
+app.command("serve")(service.serve)
+app.command("client")(service.client)
+app.command("backup")(upkeep.backup)
+app.command("restore")(upkeep.restore)
+app.command("prune")(upkeep.prune)
+app.add_typer(service.keys_app, name="keys")
+app.add_typer(service.users_app, name="users")
+app.add_typer(service.audit_app, name="audit")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -73,7 +73,7 @@ def draw_inspection(pixels: Pixels, inspection: Inspection, scale: HeatScale) ->
         left = _GAP + index * (IMAGE_SIZE + _GAP)
         sheet.paste(Image.fromarray(panel), (left, _GAP + 14))
         ImageDraw.Draw(sheet).text((left, 4), title, fill=_INK)
-    _draw_scale(sheet, scale, left=3 * (IMAGE_SIZE + _GAP) + _GAP)
+    draw_scale(sheet, scale, left=3 * (IMAGE_SIZE + _GAP) + _GAP, top=_GAP + 14)
     decision = inspection.decision
     words = (
         f"{decision.kind}   score {inspection.inference.score:.2f}   p {inspection.p_value:.3g}   "
@@ -109,9 +109,9 @@ def grey_to_rgb(image: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def _draw_scale(sheet: Image.Image, scale: HeatScale, *, left: int) -> None:
+def draw_scale(sheet: Image.Image, scale: HeatScale, *, left: int, top: int) -> None:
+    """The colours from the top of the scale down to zero, with the thresholds marked."""
     ramp = np.linspace(scale.top, 0.0, IMAGE_SIZE, dtype=np.float32)[:, None].repeat(_BAR, axis=1)
-    top = _GAP + 14
     sheet.paste(Image.fromarray(heat_to_rgb(ramp, scale)), (left, top))
     draw = ImageDraw.Draw(sheet)
     named = (("", 0.0), ("REVIEW ", scale.review), ("REJECT ", scale.reject), ("", scale.top))

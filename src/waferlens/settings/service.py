@@ -1,0 +1,91 @@
+"""How a service runs: ``HOME/service.toml``, and from the environment where its record is. TOML holds no secret.
+
+A variable may also be read from a file, named by the same variable with ``_FILE`` behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, Field, ValidationError
+
+from waferlens.errors import OptionsError
+from waferlens.inspection.failsafe import Product
+from waferlens.inspection.service import ServiceOptions
+
+FILE_NAME = "service.toml"
+
+
+class RetentionOptions(BaseModel, frozen=True, extra="forbid"):
+    """How long the record is kept. Days; none: for ever."""
+
+    pass_days: float | None = Field(None, gt=0, description="inspections that passed, with their images")
+    all_days: float | None = Field(None, gt=0, description="every inspection, with its images")
+
+
+class ProductOptions(BaseModel, frozen=True, extra="forbid"):
+    """A product that may be inspected."""
+
+    num_points: int | None = Field(None, ge=1, le=100_000, description="of a wafer; none: any point")
+
+
+class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
+    """HOME/service.toml. Without products every product and point is accepted."""
+
+    products: dict[str, ProductOptions] = {}
+    inspection: ServiceOptions = ServiceOptions()
+    retention: RetentionOptions = RetentionOptions()
+    max_upload_bytes: int = Field(8_388_608, ge=1024, description="of one image")
+    max_batch_images: int = Field(500, ge=1, le=10_000, description="of one wafer in one request")
+    upload_seconds: float = Field(10.0, gt=0, description="for a body to arrive")
+
+    def known_products(self) -> dict[str, Product]:
+        """The products by name."""
+        return {name: Product(num_points=told.num_points) for name, told in self.products.items()}
+
+
+def load_service_settings(home: Path) -> ServiceSettings:
+    """The settings in a home folder; the defaults where it has none. Raises OptionsError naming the entry."""
+    path = home / FILE_NAME
+    if not path.exists():
+        return ServiceSettings()
+    try:
+        return ServiceSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionsError(f"{path} cannot be read", expected="a TOML file", found=str(error)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry = ".".join(map(str, first["loc"]))
+        raise OptionsError(
+            f"{path}: {entry}", expected=first["msg"].lower(), found=repr(first["input"])
+        ) from error
+
+
+def database_url(home: Path) -> str:
+    """``WAFERLENS_DATABASE_URL``, else a SQLite file in the home folder."""
+    return _told("WAFERLENS_DATABASE_URL") or f"sqlite:///{(home / 'record.db').absolute()}"
+
+
+def blob_url() -> str | None:
+    """``WAFERLENS_BLOB_URL``; None: a folder in the home folder."""
+    return _told("WAFERLENS_BLOB_URL")
+
+
+def client_key() -> str | None:
+    """``WAFERLENS_KEY``: the key that a client sends."""
+    return _told("WAFERLENS_KEY")
+
+
+def _told(variable: str) -> str | None:
+    """A variable, or the content of the file that ``VARIABLE_FILE`` names. Raises OptionsError."""
+    if os.environ.get(variable):
+        return os.environ[variable]
+    file = os.environ.get(f"{variable}_FILE")
+    if not file:
+        return None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionsError(f"the file of {variable}_FILE cannot be read", found=str(error)) from error

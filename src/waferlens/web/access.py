@@ -1,0 +1,130 @@
+"""Who may do what: one table of role by endpoint, one check that every request passes.
+
+A route that is not in the table does not start (``check_table``). Verified keys are remembered for a few seconds,
+so that an image does not cost a query; while the database is lost, for as long as a shift.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+from waferlens.errors import DatabaseLost, NotAllowed, NotAuthenticated
+from waferlens.storage.accounts import LOGIN_SECONDS, Accounts, Identity, Role
+
+_PUBLIC: frozenset[Role] | None = None
+_ALL = frozenset(Role)
+_POSTING = frozenset({Role.STATION, Role.ENGINEER, Role.ADMIN})
+_SETTLING = frozenset({Role.INSPECTOR, Role.ENGINEER, Role.ADMIN})
+_ENGINEERING = frozenset({Role.ENGINEER, Role.ADMIN})
+_ADMIN = frozenset({Role.ADMIN})
+
+ACCESS: Mapping[tuple[str, str], frozenset[Role] | None] = {
+    ("POST", "/api/v1/inspect"): _POSTING,
+    ("POST", "/api/v1/wafers/{wafer_id}/inspect"): _POSTING,
+    ("GET", "/api/v1/inspections"): _ALL,
+    ("GET", "/api/v1/inspections/{inspection_id}"): _ALL,
+    ("GET", "/api/v1/inspections/{inspection_id}/heatmap.png"): _ALL,
+    ("GET", "/api/v1/inspections/{inspection_id}/reconstruction.png"): _ALL,
+    ("GET", "/api/v1/inspections/{inspection_id}/original"): _ALL,
+    ("GET", "/api/v1/heatmaps/{name}"): _ALL,
+    ("GET", "/api/v1/counts"): _ALL,
+    ("GET", "/api/v1/wafers"): _ALL,
+    ("GET", "/api/v1/wafers/{wafer_id}"): _ALL,
+    ("POST", "/api/v1/wafers/{wafer_id}/disposition"): _SETTLING,
+    ("GET", "/api/v1/products"): _ALL,
+    ("GET", "/api/v1/model"): _ALL,
+    ("POST", "/api/v1/model"): _ENGINEERING,
+    ("GET", "/api/v1/model/bands"): _ALL,
+    ("PUT", "/api/v1/model/band"): _ENGINEERING,
+    ("POST", "/api/v1/login"): _PUBLIC,
+    ("GET", "/api/v1/keys"): _ADMIN,
+    ("POST", "/api/v1/keys"): _ADMIN,
+    ("DELETE", "/api/v1/keys/{key_id}"): _ADMIN,
+    ("POST", "/api/v1/users"): _ADMIN,
+    ("DELETE", "/api/v1/users/{user}"): _ADMIN,
+    ("GET", "/api/v1/audit"): _ENGINEERING,
+    ("GET", "/healthz"): _PUBLIC,
+    ("GET", "/readyz"): _PUBLIC,
+    ("GET", "/metrics"): _PUBLIC,
+    ("GET", "/docs"): _PUBLIC,
+    ("GET", "/docs/{file}"): _PUBLIC,
+}
+"""Method and path to the roles that may; None: anybody."""
+
+_FRESH_SECONDS = 5.0
+_MAX_REMEMBERED = 4096
+
+
+class Gate:
+    """Verifies tokens and remembers them for a moment."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._known: dict[bytes, tuple[Identity, float]] = {}
+
+    async def identify(self, token: str) -> Identity:
+        """Whose token this is. Raises NotAuthenticated; DatabaseLost for a token that was not seen before."""
+        name, now = hashlib.sha256(token.encode()).digest(), time.monotonic()
+        known = self._known.get(name)
+        if known is not None and now - known[1] < _FRESH_SECONDS:
+            return known[0]
+        try:
+            identity = await run_in_threadpool(self._accounts.identify, token)
+        except DatabaseLost:
+            if known is not None and now - known[1] < LOGIN_SECONDS:
+                return known[0]
+            raise
+        except NotAuthenticated:
+            self._known.pop(name, None)
+            raise
+        if len(self._known) >= _MAX_REMEMBERED:
+            self._known.clear()
+        self._known[name] = (identity, now)
+        return identity
+
+    def forget(self) -> None:
+        """Ask again for every token: one was revoked."""
+        self._known.clear()
+
+
+async def check_access(request: Request) -> None:
+    """The dependency of every route: puts the caller into ``request.state`` or raises."""
+    roles = ACCESS[request.method, request.scope["route"].path]
+    if roles is _PUBLIC:
+        return
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not token:
+        raise NotAuthenticated("no key was sent", expected="Authorization: Bearer KEY")
+    gate: Gate = request.app.state.gate
+    identity = await gate.identify(token.strip())
+    if roles is not None and identity.role not in roles:
+        raise NotAllowed(
+            "this role may not do this", expected=" or ".join(sorted(map(str, roles))), found=str(identity.role)
+        )
+    request.state.identity = identity
+
+
+def caller(request: Request) -> Identity:
+    """Who asks. Only behind a route that is not public."""
+    identity: Identity = request.state.identity
+    return identity
+
+
+def check_table(routers: Iterable[APIRouter]) -> None:
+    """Raises KeyError unless the table has exactly the routes of these routers."""
+    routes = {
+        (method, route.path)
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    differing = routes ^ set(ACCESS)
+    if differing:
+        raise KeyError(f"routes and the table of access differ: {sorted(differing)}")

@@ -1,0 +1,113 @@
+"""``waferlens serve`` without its HTTP: bundle, record and use case put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from waferlens.errors import BundleError
+from waferlens.inspection.facts import KnownModels, ModelFacts, load_facts
+from waferlens.inspection.failsafe import FailSafe
+from waferlens.inspection.ports import InferencePool
+from waferlens.inspection.rendering import Renderer
+from waferlens.inspection.service import InspectionService
+from waferlens.monitoring.metrics import ServiceMetrics
+from waferlens.settings.service import ServiceSettings
+from waferlens.storage.histories import newest_band
+from waferlens.storage.journal import Journal
+from waferlens.storage.recorder import Recorder
+from waferlens.wiring.record import Record, open_journal
+from waferlens.wiring.trusted import verify_configured
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A running service; doors for machines and people are built on it."""
+
+    record: Record
+    settings: ServiceSettings
+    pool: InferencePool
+    models: KnownModels
+    inspections: InspectionService
+    renderer: Renderer
+    recorder: Recorder
+    journal: Journal
+    metrics: ServiceMetrics
+
+    def swap(self, bundle: Path) -> str:
+        """Go over to another bundle; its version. Raises BundleError, EngineError: the old one stays."""
+        verify_configured(bundle)
+        facts = load_facts(bundle)
+        if facts.version == self.pool.model_version:  # its thresholds would decide on the old one's scores
+            raise BundleError("this version runs already", expected="another version", found=facts.version)
+        self.models.add(facts)
+        self._follow_band(facts.version)
+        self.pool.swap(bundle)
+        return facts.version
+
+    def follow_bands(self) -> None:
+        """Take over a band that another process set. Raises DatabaseLost."""
+        self._follow_band(self.pool.model_version)
+
+    def close(self) -> None:
+        """Finish what was begun, then end every thread."""
+        self.inspections.close()
+        self.renderer.close()
+        self.recorder.close()
+        self.pool.close()
+        self.record.database.close()
+
+    def _follow_band(self, version: str) -> None:
+        with self.record.database.reading() as connection:
+            band = newest_band(connection, version)
+        if band is not None:
+            self.models.set_band(version, band.review_threshold, band.reject_threshold)
+
+
+def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, pool: InferencePool) -> Service:
+    """The use case over a pool that has loaded the bundle of these facts. Raises DatabaseLost, OSError."""
+    metrics, journal = ServiceMetrics(), open_journal(record.home)
+    models = KnownModels(facts)
+    recorder = Recorder(record.database, record.blobs, journal)
+    renderer = Renderer(pool, models, recorder, record.database, metrics)
+    renderer.start()
+    inspections = InspectionService(
+        FailSafe(pool, models, settings.known_products()),
+        recorder,
+        journal,
+        record.database,
+        renderer,
+        metrics,
+        settings.inspection,
+    )
+    metrics.gauge(
+        "waferlens_journal_waiting", "Inspections and images that wait for the record.", journal.num_waiting
+    )
+    metrics.gauge("waferlens_images_inside", "Images that are being inspected now.", inspections.num_inside)
+    metrics.gauge(
+        "waferlens_pictures_pending", "Inspections whose pictures are not drawn yet.", renderer.num_pending
+    )
+    metrics.gauge("waferlens_ready", "Whether an image sent now would be inferred.", lambda: float(pool.ready))
+    renderer.busy = lambda: inspections.num_inside() > 0
+    service = Service(
+        record=record,
+        settings=settings,
+        pool=pool,
+        models=models,
+        inspections=inspections,
+        renderer=renderer,
+        recorder=recorder,
+        journal=journal,
+        metrics=metrics,
+    )
+    service.follow_bands()
+    return service
+
+
+def resolve_bundle(home: Path, name: str) -> Path:
+    """``HOME/bundles/NAME``: the only place that a bundle is loaded from at run time. Raises BundleError."""
+    folder = (home / "bundles").resolve()
+    bundle = (folder / name).resolve()
+    if bundle.parent != folder or not bundle.is_dir():
+        raise BundleError("no such bundle", expected="a folder in HOME/bundles", found=name)
+    return bundle
