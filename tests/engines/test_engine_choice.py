@@ -38,7 +38,7 @@ def single(engine):
 
 
 def test_a_batch_that_makes_no_image_cheaper_is_not_used():
-    engine = EchoEngine(Faults(per_image=0.004))
+    engine = EchoEngine(Faults(per_image=0.02))
     assert useful_batch(engine, PIXELS, single(engine)) == 1
 
 
