@@ -12,19 +12,13 @@ import pytest
 import yaml
 from deploy_files import DEPLOY, self_signed, variables
 
+from programs import haproxy
 from waferlens.cli.main import app
 
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 ENVIRONMENTS = sorted((DEPLOY / "env").glob("*.env"))
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
-
-
-def haproxy() -> str:
-    program = shutil.which("haproxy") or "/usr/sbin/haproxy"
-    if not Path(program).exists():
-        pytest.skip("HAProxy is missing: install the package haproxy")
-    return program
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import ssl
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from deploy_files import DEPLOY, self_signed, variables
+
+from programs import haproxy
 
 pytestmark = pytest.mark.slow
 
@@ -69,9 +70,7 @@ class Door:
         told |= {"HAPROXY_API": f"127.0.0.1:{self.port}", "HAPROXY_CERTIFICATE": str(certificate)}
         told |= {"HAPROXY_HTTP": f"127.0.0.1:{others[0]}", "HAPROXY_GRPC": f"127.0.0.1:{others[1]}"}
         told["HAPROXY_SOCKET"] = str(folder / "admin.sock")
-        program = shutil.which("haproxy") or "/usr/sbin/haproxy"
-        if not Path(program).exists():
-            pytest.skip("HAProxy is missing: install the package haproxy")
+        program = haproxy()
         files = [part for name in ("haproxy.cfg", "api.cfg") for part in ("-f", str(DEPLOY / "haproxy" / name))]
         with (folder / "haproxy.log").open("wb") as log:
             self.proxy = subprocess.Popen(

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from triton_server import ENVIRONMENT, ROOT, TritonServer, free_ports, is_installed, prepare_backends
 
+from programs import haproxy
 from waferlens.bundle.contents import load_samples
 from waferlens.bundle.manifest import read_manifest, write_manifest
 from waferlens.engines.parity import BOUND_32_BIT, gate_images
@@ -337,9 +338,7 @@ def test_a_graph_that_was_altered_after_its_export_is_not_served(repository, tmp
 @pytest.fixture
 def proxy(both, tmp_path):
     """HAProxy with the configuration of `deploy` in front of both replicas."""
-    program = shutil.which("haproxy") or "/usr/sbin/haproxy"
-    if not Path(program).exists():
-        pytest.skip("HAProxy is missing: install the package haproxy")
+    program = haproxy()
     http_port, grpc_port = free_ports(2)
     environment = {
         "HAPROXY_SOCKET": str(tmp_path / "haproxy.sock"),

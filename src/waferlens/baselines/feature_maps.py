@@ -12,8 +12,6 @@ same calibration on the same held-out normals, same score. What the VAE is ahead
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -28,12 +26,9 @@ from waferlens.models.feature_vae import (
     FeatureVAEOptions,
     at_scales,
 )
-from waferlens.models.whitening import Moments
+from waferlens.models.whitening import Moments, ridged, shrinkage_of
+from waferlens.training.features import once_through
 from waferlens.training.feed import Feed
-from waferlens.training.schedule import spread_evenly
-
-_BATCH = 16
-_RIDGE = 1e-3  # of the mean variance
 
 
 class FeatureBaselineOptions(BaseModel, frozen=True, extra="forbid"):
@@ -49,6 +44,8 @@ class FeatureBaselineOptions(BaseModel, frozen=True, extra="forbid"):
 
 class FeatureBaseline(nn.Module):
     """The features at both scales, and what is measured of them."""
+
+    num_departures = NUM_DEPARTURES
 
     def __init__(self, trunk: FeatureVAE, mean_image: Tensor, scales: list[nn.Module]) -> None:
         """mean_image: (1, 1, 256, 256). scales: from features (B, 152, 1024) to distances (B, 1024)."""
@@ -107,7 +104,7 @@ def fit_feature_baselines(training: Feed, options: FeatureBaselineOptions) -> di
     number = min(len(training), options.max_images)
     scales = [_Sample(-(-options.candidates // number)) for _ in range(NUM_DEPARTURES)]
     total = torch.zeros(())
-    for image in _batches(training, options.max_images):
+    for image in once_through(training, options.max_images):
         total = total + image.cpu().sum(dim=0)
         for scale, features in zip(scales, at_scales(trunk.raw_features(image).cpu()), strict=True):
             scale.add(features)
@@ -138,15 +135,14 @@ class _Sample:
         mean, covariance = self.moments.statistics()
         scale = covariance.diagonal(dim1=1, dim2=2).mean(dim=0).clamp(min=1e-12).sqrt()
         vectors = torch.cat(self.kept)[: options.candidates] / scale
-        shrinkage = options.prior_images / (options.prior_images + self.moments.count)
+        shrinkage = shrinkage_of(options.prior_images, self.moments.count)
         gaussian = PositionalGaussian(mean, _inverse_factors(covariance, shrinkage))
         return gaussian, NearestNeighbour(scale, _covering(vectors, options.bank_size, self.generator))
 
 
 def _inverse_factors(covariance: Tensor, shrinkage: float) -> Tensor:
     """L^-1 at every position, with L L' the covariance there, shrunk to that of all. In place, part by part."""
-    pooled = covariance.mean(dim=0)
-    pooled = pooled + _RIDGE * pooled.diagonal().mean() * torch.eye(len(pooled))
+    pooled = ridged(covariance.mean(dim=0))
     for part in torch.split(covariance, 64):
         factor = torch.linalg.cholesky((1 - shrinkage) * part.double() + shrinkage * pooled.double())
         part.copy_(torch.linalg.solve_triangular(factor, torch.eye(len(pooled)).double(), upper=False))
@@ -163,12 +159,6 @@ def _covering(vectors: Tensor, size: int, generator: torch.Generator) -> Tensor:
         distance = torch.minimum(distance, (low - low[chosen[-1]]).square().sum(dim=1))
         chosen.append(int(distance.argmax()))
     return vectors[chosen]
-
-
-def _batches(training: Feed, most: int) -> Iterator[Tensor]:
-    rows = spread_evenly(len(training), most)
-    for start in range(0, len(rows), _BATCH):
-        yield training.take(rows[start : start + _BATCH])
 
 
 def _frozen(values: Tensor) -> nn.Parameter:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Discriminator, Tag
 from torch import Tensor, nn
 
 from waferlens.models.error_map import ErrorMap, ErrorMapOptions
-from waferlens.models.feature_vae import NUM_DEPARTURES, FeatureVAE, FeatureVAEOptions
+from waferlens.models.feature_vae import FeatureVAE, FeatureVAEOptions
 from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.models.pixel_vae import PixelVAE, PixelVAEOptions
 
@@ -89,8 +89,16 @@ class Detector(nn.Module):
 def build_detector(options: DetectorOptions) -> Detector:
     """An untrained, uncalibrated detector of these options, in evaluation mode."""
     network = build_network(options.network)
-    num_maps = NUM_DEPARTURES if isinstance(network, FeatureVAE) else 1
-    return Detector(Normalise(options.normalise), network, ErrorMap(options.error_map, num_maps)).eval()
+    return detector_around(network, options)
+
+
+def detector_around(network: nn.Module, options: DetectorOptions) -> Detector:
+    """An uncalibrated detector with this network inside, in evaluation mode; ``options.network`` is not read.
+
+    A network that compares features says in ``num_departures`` how many it gives.
+    """
+    error_map = ErrorMap(options.error_map, getattr(network, "num_departures", 1))
+    return Detector(Normalise(options.normalise), network, error_map).eval()
 
 
 def build_network(options: PixelVAEOptions | FeatureVAEOptions) -> PixelVAE | FeatureVAE:

@@ -60,6 +60,7 @@ class FeatureVAEOptions(BaseModel, frozen=True, extra="forbid"):
 class FeatureVAE(nn.Module):
     """Backbone, standardisation, encoder, two decoders, whitening. ``forward`` is inference."""
 
+    num_departures = NUM_DEPARTURES
     feature_mean: Tensor
     feature_scale: Tensor
 

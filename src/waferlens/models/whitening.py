@@ -51,8 +51,7 @@ class Whitening(nn.Module):
         mean, covariance = moments.statistics()
         features, rank = covariance.shape[1], self.directions.shape[1]
         pooled = covariance.double().mean(dim=0)
-        ridge = _RIDGE * pooled.diagonal().mean() * torch.eye(features, dtype=torch.float64, device=pooled.device)
-        factor = torch.linalg.cholesky(pooled + ridge)
+        factor = torch.linalg.cholesky(ridged(pooled))
         inverse = torch.linalg.solve_triangular(factor, torch.eye(features).to(factor), upper=False)
         for start in range(0, len(covariance), 64):
             part = inverse @ covariance[start : start + 64].double() @ inverse.mT
@@ -63,6 +62,16 @@ class Whitening(nn.Module):
         self.mean.copy_(mean.mT[None])
         self.pooled.copy_(inverse)
         self.gain.fill_(1 / shrinkage)
+
+
+def ridged(pooled: Tensor) -> Tensor:
+    """A covariance (features, features) that can be inverted."""
+    return pooled + _RIDGE * pooled.diagonal().mean() * torch.eye(len(pooled)).to(pooled)
+
+
+def shrinkage_of(prior_images: float, num_images: int) -> float:
+    """Share of the covariance of all positions, when it weighs as much as ``prior_images`` images of each."""
+    return prior_images / (prior_images + num_images)
 
 
 class Moments:

@@ -16,7 +16,7 @@ from torch import Tensor
 from waferlens.images.augment import AugmentationOptions
 from waferlens.models.backbone import pretrained
 from waferlens.models.feature_vae import FEATURE_SIDE, NUM_FEATURES, FeatureVAE, at_scales
-from waferlens.models.whitening import Moments, Whitening
+from waferlens.models.whitening import Moments, Whitening, shrinkage_of
 from waferlens.training.augment import augment_batch
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import spread_evenly
@@ -39,7 +39,7 @@ def prepare_features(network: FeatureVAE, training: Feed) -> None:
     count = 0
     total = torch.zeros_like(network.feature_mean, dtype=torch.float64)
     squares = total.clone()
-    for image in _once(training):
+    for image in once_through(training):
         features = network.raw_features(image).double()
         count += len(features)
         total += features.sum(dim=0, keepdim=True)
@@ -63,18 +63,18 @@ def learn_usual_residuals(
     device = network.feature_mean.device
     scales = [Moments(NUM_FEATURES, FEATURE_SIDE**2, device) for _ in network.whitening]
     for turn in range(math.ceil(_FEWEST_RESIDUALS / len(training))):
-        for image in _once(training):
+        for image in once_through(training):
             seen = augment_batch(image, augmentation, rng) if turn else image
             for moments, residual in zip(scales, at_scales(network.residual(seen)[0]), strict=True):
                 moments.add(residual)
     # What augmentation adds is no more images than there are.
-    prior = network.options.whitening_prior_images
-    shrinkage = prior / (prior + min(len(training), _MOST_IMAGES))
+    shrinkage = shrinkage_of(network.options.whitening_prior_images, min(len(training), _MOST_IMAGES))
     for whitening, moments in zip(network.whitening, scales, strict=True):
         cast(Whitening, whitening).fit(moments, shrinkage)
 
 
-def _once(images: Feed) -> Iterator[Tensor]:
-    rows = spread_evenly(len(images), _MOST_IMAGES)
+def once_through(images: Feed, max_images: int = _MOST_IMAGES) -> Iterator[Tensor]:
+    """Batches (B, 1, 256, 256) of up to ``max_images`` images, spread evenly over them."""
+    rows = spread_evenly(len(images), max_images)
     for start in range(0, len(rows), _BATCH):
         yield images.take(rows[start : start + _BATCH])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from waferlens.baselines.feature_maps import FeatureBaseline, FeatureBaselineOptions, fit_feature_baselines
+from waferlens.baselines.feature_maps import FeatureBaselineOptions, fit_feature_baselines
 from waferlens.baselines.pca import FittedPca, PcaOptions, fit_pca
 from waferlens.baselines.texture import TextureOptions, fit_texture
 from waferlens.evaluation.scored import ScoredImages
@@ -22,9 +22,8 @@ from waferlens.images.fingerprints import refuse_duplicates
 from waferlens.images.layouts import read_dataset
 from waferlens.images.roi import load_roi
 from waferlens.images.splits import split_dataset
-from waferlens.models.detector import Detector, DetectorOptions
+from waferlens.models.detector import Detector, DetectorOptions, detector_around
 from waferlens.models.error_map import ErrorMap
-from waferlens.models.feature_vae import NUM_DEPARTURES
 from waferlens.models.normalise import Normalise
 from waferlens.settings.recipe import Recipe
 from waferlens.training.calibrate import CalibrationOptions, calibrate
@@ -90,10 +89,9 @@ def run_baselines(
 
 
 def _as_detector(network: nn.Module, options: DetectorOptions, roi: Tensor) -> Detector:
-    num_maps = NUM_DEPARTURES if isinstance(network, FeatureBaseline) else 1
-    detector = Detector(Normalise(options.normalise), network, ErrorMap(options.error_map, num_maps))
+    detector = detector_around(network, options)
     detector.error_map.roi.copy_(roi)
-    return detector.eval()
+    return detector
 
 
 def _notes(pca: FittedPca, num_training: int, num_held_out: int) -> Iterator[str]:
