@@ -1,4 +1,4 @@
-"""The moment for work that can wait: an image has gone to the engine, and its own thread only waits for the answer.
+"""The moment for work that can wait: an image is with the engine, and its own thread only waits for the answer.
 
 Pictures are drawn then. Drawn at any other moment they would take the interpreter from an image that is being
 decoded or recorded, and every millisecond of that is in the answer's time.
