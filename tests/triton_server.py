@@ -18,7 +18,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-triton"
 _PACKAGES = ENVIRONMENT / "lib" / "python3.11" / "site-packages"
 _SERVER = _PACKAGES / "pytriton" / "tritonserver"
