@@ -45,6 +45,9 @@ class Place:
 PLACES = (
     Place(path="/station", title="Line"),
     Place(path="/station/wafers", title="Wafers"),
+    Place(path="/station/model", title="Model"),
+    Place(path="/station/people", title="People"),
+    Place(path="/station/audit", title="Audit"),
 )
 
 
