@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 
@@ -32,7 +33,8 @@ class Taxonomy:
             if review_known.classes(connection):
                 return
         for name, description in first.items():
-            self._add(name, description, "settings")
+            with contextlib.suppress(Conflict):  # another process of this record began at the same moment
+                self._add(name, description, "settings")
 
     def all_classes(self) -> list[DefectClass]:
         """Every class, retired ones too, by place."""

@@ -33,7 +33,8 @@ def add_class(connection: Connection, new: DefectClass) -> bool:
     """A class at the end of the list; False when the name is there already."""
     last = connection.execute(select(func.max(defect_classes.c.place))).scalar_one()
     row = vars(new) | {"place": (last or 0) + 1}
-    return connection.execute(insert_unless_there(connection, defect_classes), row).rowcount == 1
+    added = insert_unless_there(connection, defect_classes).returning(defect_classes.c.name)
+    return connection.execute(added, row).first() is not None
 
 
 def retire_class(connection: Connection, name: str, retired_ms: int | None) -> bool:

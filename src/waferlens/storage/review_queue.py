@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Table, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from waferlens.storage.review_stored import Order, Purpose, ReviewItem
@@ -159,11 +159,11 @@ def review_secret(connection: Connection, fresh: bytes) -> bytes:
     return bytes(connection.execute(kept).scalar_one())
 
 
-def insert_unless_there(connection: Connection, table: Table) -> Insert:
+def insert_unless_there(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that leaves a row with the same primary key alone."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement: Insert = dialect.insert(table).on_conflict_do_nothing()
-    return statement
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
 
 
 def _waits(item: Any, person: str, addressee: str, now_ms: int) -> ColumnElement[bool]:
