@@ -54,6 +54,7 @@ class Labelling:
         if not 1 <= len(ids) <= MOST_AT_ONCE:
             raise OptionsError("images of one act", expected=f"1 to {MOST_AT_ONCE}", found=str(len(ids)))
         with self._database.writing() as connection:
+            review_queue.begin_act(connection, who.name)
             earlier = review_verdicts.verdicts_of_key(connection, who.name, key)
             if earlier:
                 return _same(earlier, ids, saying)

@@ -70,6 +70,7 @@ class ReviewQueue:
             self._require_arbiter(who)
         now_ms = self._clock.now_ms()
         with self._database.writing() as connection:
+            review_queue.begin_act(connection, who.name)
             item = self._resumed(connection, who, now_ms, having, arbitrations)
             if item is None:
                 item = self._fresh(connection, who, order, now_ms, having, arbitrations)

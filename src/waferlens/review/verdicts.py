@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from waferlens.errors import Conflict, NotFound
 from waferlens.review.consequences import Consequence, Consequences, with_consequence
@@ -68,20 +67,14 @@ class Verdicts:
         is judged, or when the key stands for another verdict.
         """
         require_key(key)
-        try:
-            with self._database.writing() as connection:
-                earlier = review_verdicts.verdicts_of_key(connection, who.name, key)
-                if earlier:
-                    return Given(verdict=same(earlier, item_id, saying), replayed=True, consequence=None)
-                given = self._give(connection, who, item_id, saying, key, supersedes)
-                detail = with_consequence(detail_of(given.verdict), given.consequence)
-                entry = self._audit.append(connection, who.name, "verdict given", detail)
-        except IntegrityError as error:  # the same key came twice at once: the other one is kept by now
-            with self._database.reading() as connection:
-                earlier = review_verdicts.verdicts_of_key(connection, who.name, key)
-            if not earlier:
-                raise Conflict("somebody judged this item at the same moment", found=item_id) from error
-            return Given(verdict=same(earlier, item_id, saying), replayed=True, consequence=None)
+        with self._database.writing() as connection:
+            review_queue.begin_act(connection, who.name)
+            earlier = review_verdicts.verdicts_of_key(connection, who.name, key)
+            if earlier:
+                return Given(verdict=same(earlier, item_id, saying), replayed=True, consequence=None)
+            given = self._give(connection, who, item_id, saying, key, supersedes)
+            detail = with_consequence(detail_of(given.verdict), given.consequence)
+            entry = self._audit.append(connection, who.name, "verdict given", detail)
         self._audit.note_head(entry)
         return given
 
@@ -94,6 +87,7 @@ class Verdicts:
         require_key(key)
         now_ms = self._clock.now_ms()
         with self._database.writing() as connection:
+            review_queue.begin_act(connection, who.name)
             earlier = review_verdicts.verdicts_of_key(connection, who.name, key)
             if earlier:
                 return earlier

@@ -6,16 +6,26 @@ a time, PostgreSQL skips the rows that another one has locked.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from waferlens.storage.review_stored import Order, Purpose, ReviewItem
 from waferlens.storage.review_tables import review_items, review_secrets
 
 _FIRST_SECRET = 1
+_PERSONS_LOCK = 0x72657669
+
+
+def begin_act(connection: Connection, person: str) -> None:
+    """From now on until the transaction ends, this person's other acts wait: a retry meets what was kept."""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(hashlib.sha256(person.encode()).digest()[:4], "big", signed=True)
+        lock = text("SELECT pg_advisory_xact_lock(:kind, :person)")
+        connection.execute(lock, {"kind": _PERSONS_LOCK, "person": number})
 
 
 def add_items(connection: Connection, items: Iterable[ReviewItem]) -> None:
