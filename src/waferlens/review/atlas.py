@@ -81,7 +81,7 @@ def map_of(images: list[AtlasImage], normals: FloatArray) -> AtlasMap:
     if not images:
         return AtlasMap(placed=(), groups=(), why_no_groups="Nothing was rejected or doubted.")
     axes = principal_axes(_matrix([image.latent for image in images]), normals)
-    flat = axes[:, :2] / max(1e-12, float(np.abs(axes[:, :2]).max()))
+    flat = _flat(axes)
     if len(images) < LEAST_IMAGES:
         numbers, why = np.full(len(images), NO_GROUP), f"A group takes {LEAST_IMAGES} images."
     else:
@@ -100,13 +100,16 @@ def map_of(images: list[AtlasImage], normals: FloatArray) -> AtlasMap:
 def principal_axes(latents: FloatArray, normals: FloatArray) -> FloatArray:
     """(N, Z) latents to (N, C), in deviations of normal images, the widest axis first; at least two columns.
 
-    A column in which normals hardly vary is not blown up: a twentieth of the widest deviation is the least.
+    A column in which normals hardly vary is not blown up: a twentieth of the widest deviation is the least. Axes
+    are those of directions from the median, each image with the same weight (spherical components of Locantore et
+    al., Test 8, 1999): else one image far out would be an axis of its own.
     """
     like = normals if len(normals) >= 2 else latents
     spread = like.std(axis=0)
     scaled = (latents - like.mean(axis=0)) / np.maximum(spread, max(0.05 * float(spread.max()), 1e-12))
-    middle = scaled - scaled.mean(axis=0)
-    _, _, directions = np.linalg.svd(middle, full_matrices=False)
+    middle = scaled - np.median(scaled, axis=0)
+    lengths = np.linalg.norm(middle, axis=1, keepdims=True)
+    _, _, directions = np.linalg.svd(middle / np.maximum(lengths, 1e-12), full_matrices=False)
     axes = middle @ directions[:_COMPONENTS].T
     # The sign of an axis is free: the farthest image lies to the right, so that a map does not turn over by
     # itself.
@@ -114,6 +117,13 @@ def principal_axes(latents: FloatArray, normals: FloatArray) -> FloatArray:
     turned = axes * np.where(signs == 0, 1, signs)
     missing = max(0, 2 - turned.shape[1])
     return np.asarray(np.pad(turned, ((0, 0), (0, missing))), dtype=np.float32)
+
+
+def _flat(axes: FloatArray) -> FloatArray:
+    """(N, C) to places (N, 2) in [-1, 1]; logarithmic far out: one image does not press the others together."""
+    scale = np.median(np.abs(axes[:, :2]), axis=0)
+    pressed = np.arcsinh(axes[:, :2] / np.maximum(scale, 1e-12))
+    return np.asarray(pressed / np.maximum(np.abs(pressed).max(), 1e-12), dtype=np.float32)
 
 
 def _group_numbers(axes: FloatArray) -> npt.NDArray[np.int64]:

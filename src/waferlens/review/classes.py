@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping
 
@@ -29,12 +28,20 @@ class Taxonomy:
 
     def begin_with(self, first: Mapping[str, str]) -> None:
         """Give a record that has no class these ones. Raises DatabaseLost, OptionsError."""
-        with self._database.reading() as connection:
+        for name, description in first.items():
+            _check(name, description)
+        with self._database.writing() as connection:
             if review_known.classes(connection):
                 return
-        for name, description in first.items():
-            with contextlib.suppress(Conflict):  # another process of this record began at the same moment
-                self._add(name, description, "settings")
+            added = [
+                name
+                for name, description in first.items()
+                if review_known.add_class(connection, self._new(name, description, "settings"))
+            ]
+            if not added:  # another process of this record began at the same moment
+                return
+            entry = self._audit.append(connection, "settings", "defect classes begun", {"names": added})
+        self._audit.note_head(entry)
 
     def all_classes(self) -> list[DefectClass]:
         """Every class, retired ones too, by place."""
@@ -61,9 +68,7 @@ class Taxonomy:
 
     def _add(self, name: str, description: str, actor: str) -> DefectClass:
         _check(name, description)
-        new = DefectClass(
-            name=name, description=description, place=0, added_by=actor, added_ms=self._clock.now_ms()
-        )
+        new = self._new(name, description, actor)
         with self._database.writing() as connection:
             is_new = review_known.add_class(connection, new)
             if not is_new and not review_known.retire_class(connection, name, None):
@@ -73,6 +78,10 @@ class Taxonomy:
             found = review_known.find_class(connection, name)
         self._audit.note_head(entry)
         return found or new
+
+    def _new(self, name: str, description: str, actor: str) -> DefectClass:
+        now_ms = self._clock.now_ms()
+        return DefectClass(name=name, description=description, place=0, added_by=actor, added_ms=now_ms)
 
 
 def _require_engineer(who: Identity) -> None:

@@ -114,12 +114,12 @@ class ReviewQueue:
         """How much waits, and since when. Known answers, which wait for one person, do not count."""
         with self._database.reading() as connection:
             rows = review_queue.queue_figures(connection, self._clock.now_ms())
-        counted = [row for row in rows if not row[1].startswith("@")]
+        counted = {row[0]: row[1:] for row in rows if row[0] in (EVERYBODY, ARBITERS)}
         return Waiting(
-            num_looks=sum(row[2] for row in counted if row[0] is not Purpose.ARBITRATION),
-            num_arbitrations=sum(row[2] for row in counted if row[0] is Purpose.ARBITRATION),
-            num_held=sum(row[3] for row in counted),
-            oldest_ms=min((row[4] for row in counted), default=None),
+            num_looks=counted.get(EVERYBODY, (0, 0, 0))[0],
+            num_arbitrations=counted.get(ARBITERS, (0, 0, 0))[0],
+            num_held=sum(num_held for _, num_held, _ in counted.values()),
+            oldest_ms=min((oldest for _, _, oldest in counted.values()), default=None),
         )
 
     def _may_arbitrate(self, who: Identity) -> bool:
