@@ -76,7 +76,7 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
     renderer = Renderer(pool, models, recorder, record.database, metrics)
     renderer.start()
     inspections = InspectionService(
-        FailSafe(pool, models, settings.known_products()),
+        FailSafe(pool, models, settings.known_products(), renderer.lull),
         recorder,
         journal,
         record.database,
@@ -92,7 +92,6 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         "waferlens_pictures_pending", "Inspections whose pictures are not drawn yet.", renderer.num_pending
     )
     metrics.gauge("waferlens_ready", "Whether an image sent now would be inferred.", lambda: float(pool.ready))
-    renderer.busy = lambda: inspections.num_inside() > 0
     service = Service(
         record=record,
         settings=settings,
