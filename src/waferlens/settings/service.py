@@ -32,6 +32,12 @@ class ProductOptions(BaseModel, frozen=True, extra="forbid"):
     num_points: int | None = Field(None, ge=1, le=100_000, description="of a wafer; none: any point")
 
 
+class StationOptions(BaseModel, frozen=True, extra="forbid"):
+    """The review station in the browser."""
+
+    idle_minutes: float = Field(10.0, gt=0, le=720, description="without use until it asks for the password again")
+
+
 class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     """HOME/service.toml. Without products every product and point is accepted."""
 
@@ -39,6 +45,7 @@ class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     inspection: ServiceOptions = ServiceOptions()
     retention: RetentionOptions = RetentionOptions()
     review: ReviewOptions = ReviewOptions()
+    station: StationOptions = StationOptions()
     max_upload_bytes: int = Field(8_388_608, ge=1024, description="of one image")
     max_batch_images: int = Field(500, ge=1, le=10_000, description="of one wafer in one request")
     upload_seconds: float = Field(10.0, gt=0, description="for a body to arrive")
