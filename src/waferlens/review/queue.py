@@ -59,11 +59,18 @@ class ReviewQueue:
         self._options, self._clock = options, clock
 
     def next_look(
-        self, who: Identity, order: Order, *, having: Collection[str] = (), arbitrations: bool = False
+        self,
+        who: Identity,
+        order: Order,
+        *,
+        having: Collection[str] = (),
+        put_off: Collection[str] = (),
+        arbitrations: bool = False,
     ) -> Look | None:
         """The next item for a person, claimed for them; None when nothing waits that they may have.
 
-        having: items that they have on the screen already. arbitrations: of those instead, where the role may.
+        having: items that they have on the screen already. put_off: items that they want later. arbitrations: of those
+        instead, where the role may.
         Raises NotAllowed, DatabaseLost; Conflict when they have as many as they may.
         """
         if arbitrations:
@@ -73,7 +80,7 @@ class ReviewQueue:
             review_queue.begin_act(connection, who.name)
             item = self._resumed(connection, who, now_ms, having, arbitrations)
             if item is None:
-                item = self._fresh(connection, who, order, now_ms, having, arbitrations)
+                item = self._fresh(connection, who, order, now_ms, having, put_off, arbitrations)
             return None if item is None else self._look(connection, item)
 
     def keep(self, who: Identity, item_id: str) -> int:
@@ -98,7 +105,7 @@ class ReviewQueue:
             item = review_queue.find_item(connection, item_id)
             if item is None:
                 raise NotFound("no such item", found=item_id)
-            arbitrates = item.addressee == ARBITERS and self._may_arbitrate(who)
+            arbitrates = item.addressee == ARBITERS and self.may_arbitrate(who)
             if item.claimed_by != who.name and not arbitrates:
                 raise NotAllowed("this item was not given to you", expected="one that you claimed", found=item_id)
             return self._look(connection, item)
@@ -122,11 +129,12 @@ class ReviewQueue:
             oldest_ms=min((oldest for _, _, oldest in counted.values()), default=None),
         )
 
-    def _may_arbitrate(self, who: Identity) -> bool:
+    def may_arbitrate(self, who: Identity) -> bool:
+        """Whether this role may decide where people differ."""
         return self._options.arbiter == "anybody" or who.role in _ENGINEERS
 
     def _require_arbiter(self, who: Identity) -> None:
-        if not self._may_arbitrate(who):
+        if not self.may_arbitrate(who):
             raise NotAllowed("this role may not arbitrate", expected="engineer", found=str(who.role))
 
     @property
@@ -149,6 +157,7 @@ class ReviewQueue:
         order: Order,
         now_ms: int,
         having: Collection[str],
+        put_off: Collection[str],
         arbitrations: bool,
     ) -> ReviewItem | None:
         if len(having) >= self._options.held_at_once:
@@ -156,7 +165,7 @@ class ReviewQueue:
                 "too many items at once", expected=f"at most {self._options.held_at_once}", found=str(len(having))
             )
         addressee = ARBITERS if arbitrations else EVERYBODY
-        item = review_queue.first_waiting(connection, who.name, addressee, order, now_ms)
+        item = review_queue.first_waiting(connection, who.name, addressee, order, now_ms, but=put_off)
         if item is None:
             return None
         if not arbitrations:

@@ -103,6 +103,10 @@ class Verdicts:
         self._audit.note_head(entry)
         return withdrawn
 
+    def standing_on(self, inspection_id: str) -> list[StoredVerdict]:
+        """What is said of an inspection and neither superseded nor taken back, in its order."""
+        return standing_of(self.history_of(inspection_id))
+
     def history_of(self, inspection_id: str) -> list[StoredVerdict]:
         """Everything that was ever said of an inspection, in its order."""
         with self._database.reading() as connection:

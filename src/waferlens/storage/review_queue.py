@@ -65,9 +65,17 @@ def held_items(connection: Connection, person: str) -> list[ReviewItem]:
 
 
 def first_waiting(
-    connection: Connection, person: str, addressee: str, order: Order, now_ms: int
+    connection: Connection,
+    person: str,
+    addressee: str,
+    order: Order,
+    now_ms: int,
+    *,
+    but: Collection[str] = (),
 ) -> ReviewItem | None:
     """The first item that waits for this addressee and that this person may have; locked until the end.
+
+    but: items that they put off.
 
     Nobody gets two looks at one inspection: what they have judged, or hold, under another item is passed over.
     """
@@ -76,6 +84,7 @@ def first_waiting(
     query = (
         select(item)
         .where(_waits(item.c, person, addressee, now_ms), _num_looks_of(item.c, person, now_ms) == 0)
+        .where(item.c.id.not_in(but))
         .order_by(*ranked)
         .limit(1)
         .with_for_update(of=item, skip_locked=True)
