@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from waferlens.errors import OptionsError
 from waferlens.inspection.failsafe import Product
+from waferlens.inspection.places import MapOptions
 from waferlens.inspection.service import ServiceOptions
 from waferlens.review.policy import ReviewOptions
 
@@ -30,6 +31,7 @@ class ProductOptions(BaseModel, frozen=True, extra="forbid"):
     """A product that may be inspected."""
 
     num_points: int | None = Field(None, ge=1, le=100_000, description="of a wafer; none: any point")
+    map: MapOptions | None = Field(None, description="where its points lie; none: nobody said")
 
 
 class StationOptions(BaseModel, frozen=True, extra="forbid"):

@@ -55,6 +55,8 @@ inspections = Table(
     Index("inspections_of_a_wafer", "wafer_id", "inspection_point", "id"),
     Index("inspections_of_a_product", "product", "id"),
     Index("inspections_by_the_hour", "received_ms", "decision"),
+    Index("inspections_by_the_hour_and_product", "received_ms", "product", "decision"),
+    Index("inspections_of_a_lot", "lot_id", "wafer_id", "inspection_point", "id"),
     Index("inspections_of_an_original", "original"),
     Index(
         "inspections_that_failed",

@@ -72,6 +72,15 @@ PAGES: Mapping[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/station/lock"): _SETTLING,
     ("POST", "/station/awake"): _SETTLING,
     ("GET", "/station"): _SETTLING,
+    ("GET", "/station/line"): _SETTLING,
+    ("GET", "/station/wafers"): _SETTLING,
+    ("GET", "/station/wafers/{wafer_id}"): _SETTLING,
+    ("POST", "/station/wafers/{wafer_id}/disposition"): _SETTLING,
+    ("GET", "/station/lots/{lot_id}"): _SETTLING,
+    ("GET", "/station/inspections/{inspection_id}"): _SETTLING,
+    ("GET", "/station/pictures/{inspection_id}/image.png"): _SETTLING,
+    ("GET", "/station/pictures/{inspection_id}/expected.png"): _SETTLING,
+    ("GET", "/station/pictures/{inspection_id}/deviation.png"): _SETTLING,
 }
 """The same for the pages of the station. A machine's account has no business there."""
 

@@ -15,11 +15,13 @@ from starlette.datastructures import MutableHeaders
 
 from waferlens import __version__
 from waferlens.errors import StorageError
+from waferlens.monitoring.line import LineWatch
 from waferlens.storage.sessions import Sessions
 from waferlens.web import docs, health, inspecting, models, people, recorded, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
-from waferlens.web.station import line, signing
+from waferlens.web.station import line, looking, signing
+from waferlens.web.station import wafers as wafers_pages
 from waferlens.web.station.shell import Shell
 from waferlens.web.station.troubles import trouble
 from waferlens.wiring.serve import Service
@@ -39,7 +41,7 @@ Send a key as `Authorization: Bearer KEY`. Errors are problem details (RFC 9457)
 """
 
 _ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, models, people, health, docs))
-_STATION = tuple(part.router for part in (signing, line))
+_STATION = tuple(part.router for part in (signing, line, wafers_pages, looking))
 
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -64,6 +66,7 @@ def build_app(service: Service) -> FastAPI:
     idle_seconds = 60 * service.settings.station.idle_minutes
     app.state.sessions = Sessions(service.record.database, service.record.audit, idle_seconds)
     app.state.shell = Shell(idle_seconds)
+    app.state.line_watch = LineWatch(service.record.database)
     app.state.executor = ThreadPoolExecutor(
         service.settings.inspection.max_waiting + 8, thread_name_prefix="inspect"
     )

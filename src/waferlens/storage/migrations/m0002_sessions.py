@@ -1,4 +1,4 @@
-"""People sign in with a browser: their sessions, and how often a name was tried in vain."""
+"""People sign in with a browser: their sessions, how often a name was tried in vain, what pages ask often."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Create both tables."""
+    """Create two tables and two indices."""
+    op.create_index("inspections_by_the_hour_and_product", "inspections", ["received_ms", "product", "decision"])
+    op.create_index("inspections_of_a_lot", "inspections", ["lot_id", "wafer_id", "inspection_point", "id"])
     op.create_table(
         "sign_in_attempts",
         sa.Column("name", sa.String(64), primary_key=True),

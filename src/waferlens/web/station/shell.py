@@ -42,7 +42,10 @@ class Place:
     title: str
 
 
-PLACES = (Place(path="/station", title="Line"),)
+PLACES = (
+    Place(path="/station", title="Line"),
+    Place(path="/station/wafers", title="Wafers"),
+)
 
 
 class Shell:
