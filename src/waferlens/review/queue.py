@@ -69,9 +69,9 @@ class ReviewQueue:
     ) -> Look | None:
         """The next item for a person, claimed for them; None when nothing waits that they may have.
 
-        having: items that they have on the screen already. put_off: items that they want later. arbitrations: of those
-        instead, where the role may.
-        Raises NotAllowed, DatabaseLost; Conflict when they have as many as they may.
+        having: items that they have on the screen already. put_off: items that they want later. arbitrations: of
+        those instead, where the role may. Raises NotAllowed, DatabaseLost; Conflict when they have as many as they
+        may.
         """
         if arbitrations:
             self._require_arbiter(who)

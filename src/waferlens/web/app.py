@@ -20,7 +20,7 @@ from waferlens.storage.sessions import Sessions
 from waferlens.web import docs, health, inspecting, models, people, recorded, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
-from waferlens.web.station import line, looking, signing
+from waferlens.web.station import atlas, figures, labels, line, looking, reviewing, signing
 from waferlens.web.station import wafers as wafers_pages
 from waferlens.web.station.shell import Shell
 from waferlens.web.station.troubles import trouble
@@ -41,7 +41,7 @@ Send a key as `Authorization: Bearer KEY`. Errors are problem details (RFC 9457)
 """
 
 _ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, models, people, health, docs))
-_STATION = tuple(part.router for part in (signing, line, wafers_pages, looking))
+_STATION = tuple(part.router for part in (signing, line, wafers_pages, looking, reviewing, atlas, figures, labels))
 
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]

@@ -14,7 +14,10 @@ from waferlens.web.station.shell import shell_of
 
 
 def look_answer(request: Request, look: Look) -> dict[str, Any]:
-    """A look for the page's script. html: what stands beside the image. own: the person's standing verdict on it."""
+    """A look for the page's script.
+
+    html: what stands beside the image. own: the person's standing verdict on it.
+    """
     review = service_of(request).review
     standing = review.verdicts.standing_on(look.inspection.id)
     own = next((each for each in standing if each.item_id == look.item.id), None)

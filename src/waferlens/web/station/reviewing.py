@@ -1,7 +1,7 @@
 """The review pages: one image after the other, a key for each verdict, the next one already there.
 
-The page is drawn once; its script asks for looks and sends verdicts. Of a look that hides its score the answers hold
-nothing that the model made, and its pictures are asked for by the item, whose id leads nowhere else.
+The page is drawn once; its script asks for looks and sends verdicts. Of a look that hides its score the answers
+hold nothing that the model made, and its pictures are asked for by the item, whose id leads nowhere else.
 """
 
 from __future__ import annotations
