@@ -28,6 +28,13 @@ def image_plane(pixels: Pixels) -> tuple[bytes, int]:
     return _png(Image.fromarray(split)), 16
 
 
+def small_plane(pixels: Pixels) -> bytes:
+    """Canonical pixels as a PNG file of half the width and height, 8 bit grey."""
+    grey = pixels.astype(np.float32) * (255 / np.iinfo(pixels.dtype).max)
+    halved = grey.reshape(IMAGE_SIZE // 2, 2, IMAGE_SIZE // 2, 2).mean(axis=(1, 3))
+    return _png(Image.fromarray((halved + 0.5).astype(np.uint8)))
+
+
 def deviation_plane(heatmap_png: bytes) -> bytes:
     """The drawn heatmap without its legend, its colours taken back to their places on the scale."""
     left, top = HEAT_LEFT, HEAT_TOP

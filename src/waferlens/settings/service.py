@@ -15,6 +15,7 @@ from waferlens.errors import OptionsError
 from waferlens.inspection.failsafe import Product
 from waferlens.inspection.places import MapOptions
 from waferlens.inspection.service import ServiceOptions
+from waferlens.review.policy import ReviewOptions
 
 FILE_NAME = "service.toml"
 
@@ -45,6 +46,7 @@ class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     products: dict[str, ProductOptions] = {}
     inspection: ServiceOptions = ServiceOptions()
     retention: RetentionOptions = RetentionOptions()
+    review: ReviewOptions = ReviewOptions()
     station: StationOptions = StationOptions()
     max_upload_bytes: int = Field(8_388_608, ge=1024, description="of one image")
     max_batch_images: int = Field(500, ge=1, le=10_000, description="of one wafer in one request")
@@ -53,6 +55,10 @@ class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     def known_products(self) -> dict[str, Product]:
         """The products by name."""
         return {name: Product(num_points=told.num_points) for name, told in self.products.items()}
+
+    def num_points(self) -> dict[str, int | None]:
+        """How many points a wafer of each product has, where that is known."""
+        return {name: told.num_points for name, told in self.products.items()}
 
 
 def load_service_settings(home: Path) -> ServiceSettings:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from waferlens.errors import NotFound
 from waferlens.images.formats import read_image
 from waferlens.inspection.heatmap import STOPS, HeatScale
-from waferlens.inspection.planes import deviation_plane, image_plane
+from waferlens.inspection.planes import deviation_plane, image_plane, small_plane
 from waferlens.storage.inspections import find_inspection
 from waferlens.storage.overview import earlier_at_point, points_of_wafers
 from waferlens.storage.stored import StoredInspection
@@ -66,6 +66,16 @@ def image(request: Request, inspection_id: InspectionId) -> Response:
     return Response(plane, media_type="image/png", headers=_NEVER_CHANGES | {"X-Bits": str(bits)})
 
 
+@router.get("/station/pictures/{inspection_id}/small.png")
+def small(request: Request, inspection_id: InspectionId) -> Response:
+    """The image in grey at half its width: for strips of many."""
+    service = service_of(request)
+    found = find(service, inspection_id)
+    options = service.models.of_or_running(found.model_version).images
+    pixels = read_image(service.recorder.get_blob(found.original), options, name="original")
+    return Response(small_plane(pixels), media_type="image/png", headers=_NEVER_CHANGES)
+
+
 @router.get("/station/pictures/{inspection_id}/expected.png")
 def expected(request: Request, inspection_id: InspectionId) -> Response:
     """What a normal wafer would look like here."""
@@ -104,7 +114,12 @@ def pictures_of(inspection: StoredInspection, *, blind: bool = False) -> dict[st
 
 def scale_of(service: Service, inspection: StoredInspection) -> dict[str, Any]:
     """The colour scale of the model that inspected it; without numbers where that is loaded no more."""
-    scale = service.models.scale_of(inspection.model_version) or HeatScale(top=math.nan)
+    return scale_of_version(service, inspection.model_version)
+
+
+def scale_of_version(service: Service, version: str) -> dict[str, Any]:
+    """The colour scale of a model; without numbers where it is loaded no more."""
+    scale = service.models.scale_of(version) or HeatScale(top=math.nan)
     told = {"top": scale.top, "review": scale.review, "reject": scale.reject}
     return {name: _finite(value) for name, value in told.items()} | {"stops": STOPS}
 

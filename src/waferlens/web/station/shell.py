@@ -44,7 +44,11 @@ class Place:
 
 PLACES = (
     Place(path="/station", title="Line"),
+    Place(path="/station/review", title="Review"),
     Place(path="/station/wafers", title="Wafers"),
+    Place(path="/station/atlas", title="Atlas"),
+    Place(path="/station/figures", title="Agreement"),
+    Place(path="/station/classes", title="Classes"),
     Place(path="/station/model", title="Model"),
     Place(path="/station/people", title="People"),
     Place(path="/station/audit", title="Audit"),
