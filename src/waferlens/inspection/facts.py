@@ -65,6 +65,15 @@ class KnownModels:
             raise NotFound("this model is not loaded", found=version)
         return self._facts[version]
 
+    def of_or_running(self, version: str) -> ModelFacts:
+        """The facts of a version; where it is loaded no more, of the first model: images are read alike."""
+        return self._facts.get(version) or next(iter(self._facts.values()))
+
+    def scale_of(self, version: str) -> HeatScale | None:
+        """The colour scale of a version; None where it is loaded no more."""
+        facts = self._facts.get(version)
+        return None if facts is None else facts.scale
+
     def thresholds_of(self, version: str) -> Thresholds:
         """The thresholds that decide now: those of the bundle, or the band that an engineer set."""
         return self._bands.get(version) or self.of(version).thresholds

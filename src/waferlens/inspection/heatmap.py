@@ -23,7 +23,7 @@ _LABELS = 104
 _INK = (32, 36, 44)
 _PAPER = (255, 255, 255)
 # Dark to light through violet and orange, so that it reads in grey and to colour-blind eyes: position, colour.
-_STOPS = (
+STOPS = (
     (0.0, (6, 4, 24)),
     (0.25, (76, 17, 104)),
     (0.5, (176, 44, 86)),
@@ -86,8 +86,8 @@ def draw_inspection(pixels: Pixels, inspection: Inspection, scale: HeatScale) ->
 def heat_to_rgb(heatmap: FloatArray, scale: HeatScale) -> npt.NDArray[np.uint8]:
     """(H, W) deviations to (H, W, 3) colours of the fixed scale; below zero is the first colour."""
     place = np.clip(heatmap / scale.top, 0.0, 1.0)
-    positions = [position for position, _ in _STOPS]
-    channels = [np.interp(place, positions, [colour[c] for _, colour in _STOPS]) for c in range(3)]
+    positions = [position for position, _ in STOPS]
+    channels = [np.interp(place, positions, [colour[c] for _, colour in STOPS]) for c in range(3)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 

@@ -16,7 +16,7 @@ from waferlens.records import IMAGE_SIZE, FloatArray, Inference, Pixels
 
 _STEPS = 1024
 _RUN_LENGTHS = 3  # zlib's Z_RLE: a third of the time for a tenth more bytes
-_LEFT, _TOP = 8, 14
+HEAT_LEFT, HEAT_TOP = 8, 14  # of the heatmap on its sheet
 _LEGEND = 140
 
 
@@ -27,9 +27,9 @@ class PictureMaker:
         self._scale = scale
         ramp = np.linspace(0.0, scale.top, _STEPS, dtype=np.float32)[None]
         self._colours = heat_to_rgb(ramp, scale)[0]
-        sheet = Image.new("RGB", (IMAGE_SIZE + _LEGEND, IMAGE_SIZE + 2 * _TOP), (255, 255, 255))
-        draw_scale(sheet, scale, left=_LEFT + IMAGE_SIZE + 8, top=_TOP)
-        ImageDraw.Draw(sheet).text((_LEFT, 1), "deviations of normal images", fill=(32, 36, 44))
+        sheet = Image.new("RGB", (IMAGE_SIZE + _LEGEND, IMAGE_SIZE + 2 * HEAT_TOP), (255, 255, 255))
+        draw_scale(sheet, scale, left=HEAT_LEFT + IMAGE_SIZE + 8, top=HEAT_TOP)
+        ImageDraw.Draw(sheet).text((HEAT_LEFT, 1), "deviations of normal images", fill=(32, 36, 44))
         self._sheet = np.asarray(sheet)
 
     def heatmap_png(self, heatmap: FloatArray) -> bytes:
@@ -37,7 +37,9 @@ class PictureMaker:
         place = np.clip(heatmap * ((_STEPS - 1) / self._scale.top), 0, _STEPS - 1)
         sheet = self._sheet.copy()
         steps = np.nan_to_num(place, nan=_STEPS - 1).astype(np.uint16)
-        sheet[_TOP : _TOP + IMAGE_SIZE, _LEFT : _LEFT + IMAGE_SIZE] = np.take(self._colours, steps, axis=0)
+        sheet[HEAT_TOP : HEAT_TOP + IMAGE_SIZE, HEAT_LEFT : HEAT_LEFT + IMAGE_SIZE] = np.take(
+            self._colours, steps, axis=0
+        )
         return _png(Image.fromarray(sheet))
 
     def reconstruction_png(self, inference: Inference, pixels: Pixels) -> bytes:

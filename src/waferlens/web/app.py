@@ -15,9 +15,14 @@ from starlette.datastructures import MutableHeaders
 
 from waferlens import __version__
 from waferlens.errors import StorageError
+from waferlens.monitoring.line import LineWatch
+from waferlens.storage.sessions import Sessions
 from waferlens.web import docs, health, inspecting, models, people, recorded, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
+from waferlens.web.station.pages import all_pages
+from waferlens.web.station.shell import Shell
+from waferlens.web.station.troubles import trouble
 from waferlens.wiring.serve import Service
 
 _FOLLOW_SECONDS = 2.0
@@ -52,15 +57,20 @@ def build_app(service: Service) -> FastAPI:
         dependencies=[Depends(check_access)],
         lifespan=_following,
     )
-    for router in _ROUTERS:
+    routers = _ROUTERS + all_pages()
+    for router in routers:
         app.include_router(router)
     app.state.service = service
     app.state.gate = Gate(service.record.accounts)
+    idle_seconds = 60 * service.settings.station.idle_minutes
+    app.state.sessions = Sessions(service.record.database, service.record.audit, idle_seconds)
+    app.state.shell = Shell(idle_seconds)
+    app.state.line_watch = LineWatch(service.record.database)
     app.state.executor = ThreadPoolExecutor(
         service.settings.inspection.max_waiting + 8, thread_name_prefix="inspect"
     )
-    answer_with_problems(app)
-    check_table(_ROUTERS)
+    answer_with_problems(app, trouble)
+    check_table(routers)
     app.add_middleware(_EveryAnswer, service=service)
     _describe_keys(app)
     return app

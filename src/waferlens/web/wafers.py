@@ -50,23 +50,8 @@ def wafer(request: Request, wafer_id: WaferId) -> WaferAnswer:
 @router.post("/api/v1/wafers/{wafer_id}/disposition")
 def settle(request: Request, wafer_id: WaferId, told: SettleWafer) -> WaferAnswer:
     """Settle a wafer. What the points say stays beside it; the audit log names who and why."""
-    service, who = service_of(request), caller(request).name
-    with service.record.database.writing() as connection:
-        points = points_of_wafer(connection, wafer_id)
-        if not points:
-            raise NotFound("no such wafer", found=wafer_id)
-        settled = Disposition(
-            wafer_id=wafer_id,
-            settled_ms=time.time_ns() // 1_000_000,
-            disposition=told.disposition,
-            num_points=len(points),
-            reason=told.reason,
-            settled_by=who,
-        )
-        add_disposition(connection, settled)
-        detail = {"wafer": wafer_id, "disposition": str(told.disposition), "reason": told.reason}
-        entry = service.record.audit.append(connection, who, "wafer settled", detail)
-    service.record.audit.note_head(entry)
+    service = service_of(request)
+    settle_wafer(service, caller(request).name, wafer_id, told.disposition, told.reason)
     return wafer_answer(service, wafer_id)
 
 
@@ -88,6 +73,26 @@ def counts(request: Request, since_ms: SinceMs = None, until_ms: UntilMs = None)
 def products(request: Request) -> dict[str, int | None]:
     """The products that may be inspected and how many points a wafer of each has; empty: every product."""
     return {name: told.num_points for name, told in service_of(request).settings.products.items()}
+
+
+def settle_wafer(service: Service, who: str, wafer_id: str, kind: DecisionKind, reason: str) -> None:
+    """What a person says about a wafer, beside what its points say. Raises NotFound, DatabaseLost."""
+    with service.record.database.writing() as connection:
+        points = points_of_wafer(connection, wafer_id)
+        if not points:
+            raise NotFound("no such wafer", found=wafer_id)
+        settled = Disposition(
+            wafer_id=wafer_id,
+            settled_ms=time.time_ns() // 1_000_000,
+            disposition=kind,
+            num_points=len(points),
+            reason=reason,
+            settled_by=who,
+        )
+        add_disposition(connection, settled)
+        detail = {"wafer": wafer_id, "disposition": str(kind), "reason": reason}
+        entry = service.record.audit.append(connection, who, "wafer settled", detail)
+    service.record.audit.note_head(entry)
 
 
 def wafer_answer(service: Service, wafer_id: str) -> WaferAnswer:

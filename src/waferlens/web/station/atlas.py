@@ -1,0 +1,90 @@
+"""The defect atlas: a map of similar images, its groups, and one form that labels a whole group."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request, Response
+
+from waferlens.review.atlas import NO_GROUP, AtlasMap
+from waferlens.review.classes import ENGINEERING
+from waferlens.review.figures import DAY_MS
+from waferlens.review.saying import Saying
+from waferlens.storage.review_stored import Choice
+from waferlens.web.access import caller
+from waferlens.web.context import service_of
+from waferlens.web.station.said import back_to
+from waferlens.web.station.shell import shell_of
+
+router = APIRouter(include_in_schema=False)
+
+_NUM_COLOURS = 9
+UNNAMED = ""
+
+
+@router.get("/station/atlas")
+def atlas(request: Request, days: Annotated[float, Query(gt=0, le=3650)] = 30) -> Response:
+    """What the running model rejected or doubted in the last days."""
+    service = service_of(request)
+    now_ms = service.review.clock.now_ms()
+    drawn = service.review.atlas.map_of(service.pool.model_version, since_ms=max(0, now_ms - round(days * DAY_MS)))
+    classes = service.review.taxonomy.in_use()
+    return shell_of(request).page(
+        request,
+        "atlas.html.j2",
+        days=days,
+        drawn=drawn,
+        circles=_circles(drawn),
+        colours=_colours(drawn, [each.name for each in classes]),
+        classes=classes,
+        may_name=caller(request).role in ENGINEERING,
+        keys=[secrets.token_hex(16) for _ in drawn.groups],
+        undo_key=secrets.token_hex(16),
+    )
+
+
+@router.post("/station/atlas/label")
+def label(
+    request: Request,
+    images: Annotated[str, Form(max_length=17_000, pattern=r"^([0-9a-f]{32}( |$))+$")],
+    key: Annotated[str, Form(max_length=64)],
+    choice: Annotated[str, Form(max_length=64)],
+    new_class: Annotated[str, Form(max_length=64)] = "",
+    note: Annotated[str, Form(max_length=2000)] = "",
+) -> Response:
+    """One verdict for every image of a group. choice: ``pass``, ``reject``, or ``class:NAME``; new_class wins."""
+    review, who = service_of(request).review, caller(request)
+    name = choice.removeprefix("class:") if choice.startswith("class:") else None
+    if new_class:
+        name = review.taxonomy.add(who, new_class, "named in the atlas").name
+    saying = Saying(
+        choice=Choice.PASS if choice == "pass" and name is None else Choice.REJECT, defect_class=name, note=note
+    )
+    given = review.labelling.label(who, images.split(), saying, key=key)
+    return back_to("/station/atlas", f"{len(given)} images: {saying.choice}{f', {name}' if name else ''}.")
+
+
+@router.post("/station/atlas/undo")
+def undo(request: Request, key: Annotated[str, Form(max_length=64)]) -> Response:
+    """Take the last act of the person back, a whole group at once."""
+    withdrawn = service_of(request).review.verdicts.undo(caller(request), key=key)
+    return back_to("/station/atlas", f"{len(withdrawn)} verdicts are taken back.")
+
+
+def _colours(drawn: AtlasMap, names: list[str]) -> dict[str, int]:
+    """A colour of each class that is on the map, 0 for none; the tenth and later share the last."""
+    there = {placed.image.defect_class for placed in drawn.placed if placed.image.defect_class is not None}
+    order = [name for name in names if name in there] + sorted(there - set(names))
+    return {UNNAMED: 0} | {name: min(number, _NUM_COLOURS) for number, name in enumerate(order, start=1)}
+
+
+def _circles(drawn: AtlasMap) -> dict[int, tuple[float, float, float]]:
+    """Middle and radius of each group on the map: nine of ten of its images lie inside."""
+    found = {}
+    for group in drawn.groups:
+        places = [(each.x, each.y) for each in drawn.placed if each.group == group.number != NO_GROUP]
+        x, y = (sum(place[axis] for place in places) / len(places) for axis in (0, 1))
+        away = sorted(((px - x) ** 2 + (py - y) ** 2) ** 0.5 for px, py in places)
+        found[group.number] = (x, y, max(0.04, away[int(0.9 * (len(away) - 1))] + 0.02))
+    return found

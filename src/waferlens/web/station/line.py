@@ -1,0 +1,71 @@
+"""The line at a glance: the first page, which renews itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from waferlens.monitoring.line import BUDGET_MS, LineWatch
+from waferlens.records import DecisionKind
+from waferlens.web.context import service_of
+from waferlens.web.station.bars import hourly_bars
+from waferlens.web.station.maps import decision_map
+from waferlens.web.station.shell import shell_of
+from waferlens.wiring.serve import Service
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/station")
+def line(request: Request) -> Response:
+    """The overview."""
+    return shell_of(request).page(request, "line.html.j2", **_shown(request))
+
+
+@router.get("/station/line")
+def line_again(request: Request) -> Response:
+    """What of it renews itself."""
+    return shell_of(request).fragment(request, "line_now.html.j2", **_shown(request))
+
+
+def _shown(request: Request) -> dict[str, Any]:
+    service = service_of(request)
+    watch: LineWatch = request.app.state.line_watch
+    now = watch.now()
+    maps = {
+        wafer: decision_map(points, layout_of(service, points[0].product), name=wafer, small=True)
+        for wafer, points in now.wafers.items()
+    }
+    version = service.pool.model_version
+    return {
+        "now": now,
+        "bars": hourly_bars(now.hours),
+        "kinds": list(DecisionKind),
+        "maps": maps,
+        "budget_ms": BUDGET_MS,
+        "model": version,
+        "product": service.models.of(version).product,
+        "thresholds": service.models.thresholds_of(version),
+        "troubles": _troubles(service),
+    }
+
+
+def layout_of(service: Service, product: str) -> Any:
+    """How the points of a product lie on its wafer; None where nobody said."""
+    known = service.settings.products.get(product)
+    return None if known is None else known.map
+
+
+def _troubles(service: Service) -> list[str]:
+    """What is wrong now, in words, the worst first."""
+    waiting, pictures = service.journal.num_waiting(), service.renderer.num_pending()
+    told = (
+        (not service.pool.ready, "The model is not ready: images are not inspected."),
+        (
+            waiting > 0,
+            f"{waiting} inspections and images wait in the journal: the database or the store was lost.",
+        ),
+        (pictures > 100, f"{pictures} inspections have no pictures yet."),
+    )
+    return [words for holds, words in told if holds]
