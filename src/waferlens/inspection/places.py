@@ -6,9 +6,12 @@ draws them must not pretend to know more.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Self
 
+import numpy as np
 from pydantic import Field, model_validator
+from scipy.spatial import KDTree
 
 from waferlens.images.synth.wafer import WaferOptions, lay_out
 
@@ -33,14 +36,22 @@ class MapOptions(WaferOptions):
 
     def places_mm(self) -> tuple[tuple[float, float], ...]:
         """x, y of each point by its number."""
-        if self.points_mm:
-            return self.points_mm
-        grid = WaferOptions(**{name: getattr(self, name) for name in WaferOptions.model_fields})
-        return tuple((point.x_mm, point.y_mm) for point in lay_out(grid, self.sites_per_die).points)
+        return self.points_mm or _grid(self)
 
-    @property
     def spacing_mm(self) -> float:
-        """About how far neighbouring points are apart: how large a mark may be."""
-        if self.points_mm:
-            return float(self.diameter_mm / (1 + len(self.points_mm)) ** 0.5)
-        return float(min(self.die_width_mm, self.die_height_mm) / self.sites_per_die**0.5)
+        """How far a point usually is from its nearest neighbour: how large a mark may be."""
+        return _spacing(self.places_mm()) or self.diameter_mm / 10
+
+
+@lru_cache(maxsize=64)
+def _grid(options: MapOptions) -> tuple[tuple[float, float], ...]:
+    grid = WaferOptions(**{name: getattr(options, name) for name in WaferOptions.model_fields})
+    return tuple((point.x_mm, point.y_mm) for point in lay_out(grid, options.sites_per_die).points)
+
+
+@lru_cache(maxsize=64)
+def _spacing(places: tuple[tuple[float, float], ...]) -> float:
+    if len(places) < 2:
+        return 0.0
+    distances, _ = KDTree(np.asarray(places)).query(np.asarray(places), k=2)
+    return float(np.median(distances[:, 1]))

@@ -63,6 +63,16 @@ class KeyEntry:
     revoked_ms: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class UserEntry:
+    """A person's account. disabled_ms: None while it is good."""
+
+    name: str
+    role: Role
+    created_ms: int
+    disabled_ms: int | None
+
+
 class Accounts:
     """Keys, people and logins in the database, every change in the audit log."""
 
@@ -129,6 +139,15 @@ class Accounts:
         except IntegrityError as error:
             raise Conflict("this name is taken", found=name) from error
         self._audit.note_head(entry)
+
+    def all_users(self) -> list[UserEntry]:
+        """Every account, by name. Raises DatabaseLost."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(users).order_by(users.c.name))
+            return [
+                UserEntry(name=r.name, role=Role(r.role), created_ms=r.created_ms, disabled_ms=r.disabled_ms)
+                for r in rows
+            ]
 
     def disable_user(self, name: str, actor: str) -> None:
         """A person may log in no longer, and is logged out. Raises NotFound, DatabaseLost."""

@@ -20,8 +20,7 @@ from waferlens.storage.sessions import Sessions
 from waferlens.web import docs, health, inspecting, models, people, recorded, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
-from waferlens.web.station import atlas, figures, labels, line, looking, reviewing, signing
-from waferlens.web.station import wafers as wafers_pages
+from waferlens.web.station.pages import all_pages
 from waferlens.web.station.shell import Shell
 from waferlens.web.station.troubles import trouble
 from waferlens.wiring.serve import Service
@@ -41,7 +40,6 @@ Send a key as `Authorization: Bearer KEY`. Errors are problem details (RFC 9457)
 """
 
 _ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, models, people, health, docs))
-_STATION = tuple(part.router for part in (signing, line, wafers_pages, looking, reviewing, atlas, figures, labels))
 
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -59,7 +57,8 @@ def build_app(service: Service) -> FastAPI:
         dependencies=[Depends(check_access)],
         lifespan=_following,
     )
-    for router in _ROUTERS + _STATION:
+    routers = _ROUTERS + all_pages()
+    for router in routers:
         app.include_router(router)
     app.state.service = service
     app.state.gate = Gate(service.record.accounts)
@@ -71,7 +70,7 @@ def build_app(service: Service) -> FastAPI:
         service.settings.inspection.max_waiting + 8, thread_name_prefix="inspect"
     )
     answer_with_problems(app, trouble)
-    check_table(_ROUTERS + _STATION)
+    check_table(routers)
     app.add_middleware(_EveryAnswer, service=service)
     _describe_keys(app)
     return app

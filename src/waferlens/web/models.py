@@ -27,10 +27,8 @@ def model(request: Request) -> ModelAnswer:
 @router.post("/api/v1/model")
 def load(request: Request, told: LoadModel) -> ModelAnswer:
     """Go over to a bundle in ``HOME/bundles`` without losing an image. Its hashes are verified first."""
-    service, who = service_of(request), caller(request).name
-    old = service.pool.model_version
-    new = service.swap(resolve_bundle(service.record.home, told.bundle))
-    service.record.audit.record(who, "model changed", {"from": old, "to": new, "bundle": told.bundle})
+    service = service_of(request)
+    load_bundle(service, caller(request).name, told.bundle)
     return _model(service)
 
 
@@ -45,24 +43,43 @@ def bands(request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> 
 @router.put("/api/v1/model/band")
 def set_band(request: Request, told: SetBand) -> ModelAnswer:
     """Move the REVIEW band of the model that runs; it holds for the next image. Audited with who and why."""
-    if told.review_threshold > told.reject_threshold:
+    service = service_of(request)
+    move_band(service, caller(request).name, told.review_threshold, told.reject_threshold, reason=told.reason)
+    return _model(service)
+
+
+def move_band(service: Service, who: str, review: float, reject: float, *, reason: str) -> None:
+    """Set the band of the model that runs. Raises RequestError when it is upside down, DatabaseLost."""
+    if review > reject:
         raise RequestError("the band is upside down", expected="review_threshold <= reject_threshold")
-    service, who = service_of(request), caller(request).name
     version = service.pool.model_version
     before = service.models.thresholds_of(version)
-    band = Band(model_version=version, set_by=who, set_ms=time.time_ns() // 1_000_000, **told.model_dump())
+    band = Band(
+        model_version=version,
+        review_threshold=review,
+        reject_threshold=reject,
+        reason=reason,
+        set_by=who,
+        set_ms=time.time_ns() // 1_000_000,
+    )
     with service.record.database.writing() as connection:
         add_band(connection, band)
         detail = {
             "model": version,
             "from": [before.review, before.reject],
-            "to": [band.review_threshold, band.reject_threshold],
-            "reason": band.reason,
+            "to": [review, reject],
+            "reason": reason,
         }
         entry = service.record.audit.append(connection, who, "review band set", detail)
     service.record.audit.note_head(entry)
-    service.models.set_band(version, band.review_threshold, band.reject_threshold)
-    return _model(service)
+    service.models.set_band(version, review, reject)
+
+
+def load_bundle(service: Service, who: str, bundle: str) -> None:
+    """Go over to a bundle in ``HOME/bundles``. Raises BundleError, EngineError: the old one stays."""
+    old = service.pool.model_version
+    new = service.swap(resolve_bundle(service.record.home, bundle))
+    service.record.audit.record(who, "model changed", {"from": old, "to": new, "bundle": bundle})
 
 
 def _model(service: Service) -> ModelAnswer:

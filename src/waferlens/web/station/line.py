@@ -34,7 +34,7 @@ def _shown(request: Request) -> dict[str, Any]:
     watch: LineWatch = request.app.state.line_watch
     now = watch.now()
     maps = {
-        wafer: decision_map(points, layout_of(service, points[0].product), name=wafer)
+        wafer: decision_map(points, layout_of(service, points[0].product), name=wafer, small=True)
         for wafer, points in now.wafers.items()
     }
     version = service.pool.model_version

@@ -19,6 +19,8 @@ from waferlens.storage.overview import PointLine
 
 _MARGIN_MM, _NOTCH_MM = 4.0, 5.0
 _STEP = 10.0
+_ENLARGED = 1.5
+"""Marks of a small map may touch: it shows where to look, not what is there."""
 _LETTERS = {DecisionKind.REVIEW: "?", DecisionKind.REJECT: "×"}
 _UNIT_SCALE = HeatScale(top=1.5)
 """REJECT is at two thirds of the colour scale, as on the heatmaps."""
@@ -64,10 +66,12 @@ def decision_map(
     by_score: bool = False,
     links: bool = False,
     here: int | None = None,
+    small: bool = False,
 ) -> WaferMap:
     """The points of one wafer by decision, or by score in the heatmaps' colours. here: this one is marked."""
     by_point = {point.inspection_point: point for point in points}
     places, spacing = _places(layout, by_point)
+    spacing *= _ENLARGED if small else 1.0
     marks = []
     for number, (x, y) in places.items():
         point = by_point.get(number)
@@ -122,7 +126,7 @@ def _places(
     if layout is not None:
         known = {number: (round(x, 2), round(-y, 2)) for number, (x, y) in enumerate(layout.places_mm())}
         if set(inspected) <= set(known):
-            return known, layout.spacing_mm
+            return known, layout.spacing_mm()
     num = 1 + max(inspected, default=0)
     columns = max(1, math.ceil(math.sqrt(num)))
     return {number: (_STEP * (number % columns), _STEP * (number // columns)) for number in range(num)}, _STEP

@@ -49,6 +49,9 @@ PLACES = (
     Place(path="/station/atlas", title="Atlas"),
     Place(path="/station/figures", title="Agreement"),
     Place(path="/station/classes", title="Classes"),
+    Place(path="/station/model", title="Model"),
+    Place(path="/station/people", title="People"),
+    Place(path="/station/audit", title="Audit"),
 )
 
 

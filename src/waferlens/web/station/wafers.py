@@ -37,7 +37,7 @@ def wafers(request: Request) -> Response:
         points = points_of_wafers(connection, seen)
         settled = newest_dispositions(connection, seen)
     maps = {
-        wafer: decision_map(points[wafer], layout_of(service, points[wafer][0].product), name=wafer)
+        wafer: decision_map(points[wafer], layout_of(service, points[wafer][0].product), name=wafer, small=True)
         for wafer in seen
     }
     return shell_of(request).page(request, "wafers.html.j2", lots=lots, maps=maps, points=points, settled=settled)
@@ -102,7 +102,7 @@ def lot(request: Request, lot_id: WaferId) -> Response:
         lot_id=lot_id,
         product=product,
         stack=stacked_map(stacked, layout, name=lot_id),
-        maps={wafer: decision_map(points, layout, name=wafer) for wafer, points in stacked.items()},
+        maps={wafer: decision_map(points, layout, name=wafer, small=True) for wafer, points in stacked.items()},
         points=stacked,
         settled=settled,
     )
