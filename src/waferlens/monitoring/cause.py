@@ -3,7 +3,9 @@
 Every cell (a station with a product) has a shift since the onset, with its standard error. An explanation says which
 cells moved together, by one amount; the best is that which leaves the least unexplained,
 
-    sum over its cells ((d - common)/se)^2  +  sum over the others (d/se)^2  +  2 log(explanations of its kind)
+    sum over its cells ((d - common)/se)^2  +  sum over the others (d/se)^2
+
+and of two that leave the same, the wider: one cell that is all there is to see speaks for its station.
 
 An inspection point that moved alone is found by ``points``: it hardly moves the mean of a wafer.
 """
@@ -59,9 +61,9 @@ def find_cause(cells: Sequence[CellShift]) -> Cause:
     shifts = np.array([cell.shift for cell in cells])
     weights = np.array([1.0 / cell.error**2 for cell in cells])
     best, least = None, math.inf
-    for scope, name, inside, num_alike in _explanations(cells):
+    for scope, name, inside in _explanations(cells):
         common = float((weights[inside] * shifts[inside]).sum() / weights[inside].sum())
-        left = float((weights * (shifts - np.where(inside, common, 0.0)) ** 2).sum()) + 2 * math.log(num_alike)
+        left = float((weights * (shifts - np.where(inside, common, 0.0)) ** 2).sum())
         if left < least - 1e-9:
             best, least = Cause(scope=scope, name=name, shift=common), left
     assert best is not None  # "all" is always among them
@@ -79,32 +81,16 @@ def covers(cause: Cause, station: str, product: str) -> bool:
     }[cause.scope]
 
 
-def widens(wider: Cause, known: Cause, station: str, product: str) -> bool:
-    """Whether ``wider`` explains this cell and all that ``known`` does."""
-    if not covers(wider, station, product) or wider.scope is Scope.CELL or known.scope is Scope.POINT:
-        return False
-    if wider.scope is Scope.ALL or wider == known:
-        return True
-    if known.scope is Scope.CELL:
-        return covers(wider, *known.name.split(", ", 1))
-    return wider.scope is known.scope and wider.name == known.name
-
-
 def _explanations(
     cells: Sequence[CellShift],
-) -> list[tuple[Scope, str, npt.NDArray[np.bool_], int]]:
-    """Wider ones first: where two explain the same cells, the wider word is the better."""
+) -> list[tuple[Scope, str, npt.NDArray[np.bool_]]]:
+    """Wider ones first, and a station before a product: lamps move more often than designs."""
     stations, products = sorted({c.station for c in cells}), sorted({c.product for c in cells})
-    found = [(Scope.ALL, "", np.ones(len(cells), dtype=np.bool_), 1)] if len(stations) != 1 else []
+    found = [(Scope.ALL, "", np.ones(len(cells), dtype=np.bool_))] if len(stations) != 1 else []
+    found += [(Scope.STATION, name, np.array([c.station == name for c in cells])) for name in stations]
+    found += [(Scope.PRODUCT, name, np.array([c.product == name for c in cells])) for name in products]
     found += [
-        (Scope.STATION, name, np.array([c.station == name for c in cells]), len(stations)) for name in stations
+        (Scope.CELL, f"{cell.station}, {cell.product}", np.arange(len(cells)) == index)
+        for index, cell in enumerate(cells)
     ]
-    if len(products) > 1:
-        found += [
-            (Scope.PRODUCT, name, np.array([c.product == name for c in cells]), len(products)) for name in products
-        ]
-        found += [
-            (Scope.CELL, f"{cell.station}, {cell.product}", np.arange(len(cells)) == index, len(cells))
-            for index, cell in enumerate(cells)
-        ]
     return found

@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from waferlens.errors import DataError
-from waferlens.monitoring.cause import Cause, CellShift, Scope, covers, find_cause, widens
-from waferlens.monitoring.sequential import Baseline, CusumOptions, group_ends, group_means, watch
+from waferlens.monitoring.cause import Cause, CellShift, Scope, covers, find_cause
+from waferlens.monitoring.sequential import Baseline, CusumOptions, group_ends, group_means, normal_scores, watch
 from waferlens.monitoring.wafer_rows import Statistic, WaferRows
 
 DAY_MS = 86_400_000
@@ -29,7 +29,7 @@ class DriftOptions(BaseModel, frozen=True, extra="forbid"):
     baseline_groups: int = Field(60, ge=8, description="first groups of a stream, which its baseline is learned from")
     wafers_per_quarter: int = Field(36_000, ge=100, description="that the whole line inspects")
     false_alarms_per_quarter: float = Field(0.1, gt=0, le=10, description="of all streams together, by design")
-    slack: float = Field(1.25, gt=0, le=3, description="half of the shift that is found soonest, deviations")
+    slack: float = Field(1.5, gt=0, le=3, description="half of the shift that is found soonest, deviations")
     open_days: float = Field(3.0, gt=0, description="a drift is over when no stream has alarmed for so long")
 
     def run_length(self) -> float:
@@ -46,12 +46,13 @@ class Drift:
     """One thing that moved.
 
     raised_ms: when the first stream alarmed; onset_ms: from when on its values lay apart; last_ms: of the last alarm.
-    statistics: that alarmed, the first one first. shift: of the first, in its own unit (a log ratio for brightness
+    statistics: that alarmed, the first one first; cells: (station, product) that did. shift: of the first, in its own unit (a log ratio for brightness
     and error, the score's unit for the score).
     """
 
     cause: Cause
     statistics: tuple[Statistic, ...]
+    cells: tuple[tuple[str, str], ...]
     raised_ms: int
     onset_ms: int
     last_ms: int
@@ -96,6 +97,7 @@ def _new_drift(signal: _Signal, cause: Cause) -> Drift:
     return Drift(
         cause=cause,
         statistics=(signal.statistic,),
+        cells=((signal.station, signal.product),),
         raised_ms=signal.raised_ms,
         onset_ms=signal.onset_ms,
         last_ms=signal.raised_ms,
@@ -104,10 +106,9 @@ def _new_drift(signal: _Signal, cause: Cause) -> Drift:
 
 
 def _gone_on(drift: Drift, signal: _Signal) -> Drift:
-    seen = drift.statistics
-    return replace(
-        drift, statistics=seen if signal.statistic in seen else (*seen, signal.statistic), last_ms=signal.raised_ms
-    )
+    statistics = dict.fromkeys((*drift.statistics, signal.statistic))
+    cells = dict.fromkeys((*drift.cells, (signal.station, signal.product)))
+    return replace(drift, statistics=tuple(statistics), cells=tuple(cells), last_ms=signal.raised_ms)
 
 
 def stream_names(rows: WaferRows) -> list[tuple[str, str]]:
@@ -128,7 +129,9 @@ def _signals(cells: dict[tuple[str, str], WaferRows], options: DriftOptions) -> 
     for (station, product), rows in cells.items():
         for column, statistic in enumerate(Statistic):
             known = np.isfinite(rows.values[:, column])
-            means = group_means(rows.values[known, column], options.wafers_per_group)
+            num_baseline = options.wafers_per_group * options.baseline_groups
+            scores = normal_scores(rows.values[known, column], num_baseline)
+            means = group_means(scores, options.wafers_per_group)
             ends = group_ends(rows.at_ms[known], options.wafers_per_group)
             first = options.baseline_groups
             if len(means) <= first:
@@ -145,7 +148,7 @@ def _signals(cells: dict[tuple[str, str], WaferRows], options: DriftOptions) -> 
 def _open_drift(
     drifts: list[Drift], signal: _Signal, cells: dict[tuple[str, str], WaferRows], options: DriftOptions
 ) -> int | None:
-    """The drift that this signal belongs to. What it shows may widen the cause: a second product at that station."""
+    """The drift that this signal belongs to. It may change the cause to one that covers every cell that alarmed."""
     for index in range(len(drifts) - 1, -1, -1):
         drift = drifts[index]
         if signal.raised_ms - drift.last_ms > options.open_days * DAY_MS:
@@ -153,7 +156,8 @@ def _open_drift(
         if covers(drift.cause, signal.station, signal.product):
             return index
         cause = find_cause(_shifts(cells, signal, options))
-        if signal.statistic in drift.statistics and widens(cause, drift.cause, signal.station, signal.product):
+        alarmed = (*drift.cells, (signal.station, signal.product))
+        if signal.statistic in drift.statistics and all(covers(cause, *cell) for cell in alarmed):
             drifts[index] = replace(drift, cause=cause, shift=cause.shift)
             return index
     return None

@@ -2,11 +2,11 @@
 
 Those images are mostly overkill and known defects; both have a history. A new kind shows as *too many images that are
 alike*: around an image of the last hours, the k nearest of that window (one a wafer) lie within a radius r; the
-history has a share s within r of the same place, so s times the window's wafers were to be expected there, and
+history has j of its h images within r of the same place, and
 
-    chance = P(Poisson(s m) >= k)          m: images of the window, s: (1 + history within r) / (1 + history)
+    chance = P(NB(j + 1, h / (h + n)) >= k)          n: images of the window, NB: negative binomial
 
-is how surprising the crowd is. The least over several k is the image's; when it falls below what the false-alarm
+(what so many more images bring when j of h is all that is known of their rate) is how surprising the crowd is. The least over several k is the image's; when it falls below what the false-alarm
 budget leaves for one image, the crowd is an alarm. Windows of several lengths find the frequent soon and the rare in
 days. A crowd most of whose images fit a named class is that class growing, and says so.
 
@@ -22,8 +22,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
-from scipy.spatial import cKDTree
-from scipy.stats import poisson
+from scipy.spatial.distance import cdist
+from scipy.stats import nbinom
 
 from waferlens.errors import DataError
 from waferlens.records import FloatArray
@@ -31,14 +31,17 @@ from waferlens.records import FloatArray
 Floats = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.str_]
 
+_LOOKED_AT = 200
+"""Nearest images among which one a wafer is taken."""
+
 
 class NovelOptions(BaseModel, frozen=True, extra="forbid"):
     """How a crowd becomes an alarm."""
 
     false_alarms_per_month: float = Field(0.5, gt=0, le=100, description="budget of false novel alarms")
     images_per_month: int = Field(120_000, ge=100, description="that do not pass, of all products")
-    windows: tuple[int, ...] = Field((300, 1200, 5000), min_length=1, description="last images that are compared")
-    crowds: tuple[int, ...] = Field((6, 9, 14, 21), min_length=1, description="sizes k of a crowd, in wafers")
+    windows: tuple[int, ...] = Field((80, 240, 800, 4000), min_length=1, description="last images that are compared")
+    crowds: tuple[int, ...] = Field((5, 7, 10, 15, 22, 32), min_length=1, description="sizes k of a crowd, in wafers")
     num_components: int = Field(12, ge=2, le=64, description="principal components of latents and appearance")
     least_history: int = Field(500, ge=50, description="images of history before anything is said")
     known_share: float = Field(0.5, gt=0, le=1, description="of a crowd within a class, for the crowd to be it")
@@ -127,121 +130,117 @@ class NovelWatch:
                 found=str(len(history)),
             )
         self.space = Space.learn(history.looks, self.options.num_components)
-        placed = self.space.place(history.looks)
-        self._history, self._num_history = cKDTree(placed), len(placed)
-        self._known = {name: cKDTree(self.space.place(looks)) for name, looks in (known or {}).items() if len(looks)}
-        self._all_known = self._known | {}
+        self._history = self.space.place(history.looks)
+        self._classes = KnownClasses({name: self.space.place(looks) for name, looks in (known or {}).items()})
         self._window: Doubtful | None = None
         self._placed = np.empty((0, self.options.num_components))
-        self._told: list[tuple[Floats, float, int]] = []
+        self._told: list[tuple[Floats, float]] = []
 
     def see(self, images: Doubtful) -> list[Crowd]:
         """More images, none older than those seen before; the crowds that became too large with them."""
         if not len(images):
             return []
         self._extend(images)
-        assert self._window is not None
+        first_new = len(self._placed) - len(images)
+        to_history = np.sort(cdist(self._placed[first_new:], self._history), axis=1)
+        to_window = cdist(self._placed[first_new:], self._placed)
         found: list[Crowd] = []
-        for length in self.options.windows:
-            start = max(0, len(self._window) - length - len(images))
-            found += self._crowds(start, len(self._window) - len(images))
+        for row in range(len(images)):
+            found += self._around(first_new + row, to_window[row], to_history[row])
         return self._distinct(found)
 
     def _extend(self, images: Doubtful) -> None:
-        placed, keep = self.space.place(images.looks), max(self.options.windows)
+        keep, placed = max(self.options.windows), self.space.place(images.looks)
         if self._window is None:
             self._window, self._placed = images, placed
             return
-        joined = {
-            name: np.concatenate([values[-keep:], getattr(images, name)])
-            for name, values in vars(self._window).items()
-        }
+        joined = {n: np.concatenate([v[-keep:], getattr(images, n)]) for n, v in vars(self._window).items()}
         self._window, self._placed = Doubtful(**joined), np.concatenate([self._placed[-keep:], placed])
 
-    def _crowds(self, start: int, first_new: int) -> list[Crowd]:
-        """Around each new image, among those from ``start`` on."""
+    def _around(self, index: int, to_window: Floats, to_history: Floats) -> list[Crowd]:
+        """The most surprising crowd around one new image, if any is surprising enough."""
         assert self._window is not None
-        places, wafers = self._placed[start:], self._window.wafers[start:]
-        most = min(len(places), 3 * max(self.options.crowds))
-        tree = cKDTree(places)
-        distances, rows = tree.query(self._placed[first_new:], k=most)
-        if most == 1:
-            return []
-        found = []
-        for index in range(len(distances)):
-            crowd = self._surprise(distances[index], rows[index], wafers)
-            if crowd is None:
+        best: tuple[float, float, npt.NDArray[np.intp], float] | None = None
+        for length in self.options.windows:
+            start = max(0, index + 1 - length)
+            if start == 0 and index + 1 < length / 2 and length > min(self.options.windows):
+                continue  # a shorter window says the same
+            nearest = _one_a_wafer(to_window[start : index + 1], self._window.wafers[start : index + 1])
+            sizes = np.array([k for k in self.options.crowds if k <= len(nearest)], dtype=np.intp)
+            if not len(sizes):
                 continue
-            chance, radius, members, expected = crowd
-            found.append(self._told_as(start + members, self._placed[first_new + index], radius, expected, chance))
-        return found
+            radii = to_window[start + nearest[sizes - 1]]
+            inside = np.searchsorted(to_history, radii, side="right")
+            num = index + 1 - start
+            expected = (1 + inside) / len(to_history) * num
+            # Given j of h within r, the count among n more is negative binomial: j + 1 successes, chance h / (h + n).
+            chances = nbinom.sf(sizes - 1, inside + 1, len(to_history) / (len(to_history) + num)) * len(sizes)
+            least = int(chances.argmin())
+            if chances[least] < self.options.chance() and (best is None or chances[least] < best[0]):
+                members = start + nearest[: sizes[least]]
+                best = (float(chances[least]), float(radii[least]), members, float(expected[least]))
+        return [] if best is None else [self._crowd(index, *best)]
 
-    def _surprise(
-        self, distances: Floats, rows: npt.NDArray[np.intp], wafers: Texts
-    ) -> tuple[float, float, npt.NDArray[np.intp], float] | None:
-        _, first = np.unique(wafers[rows], return_index=True)
-        order = np.sort(first)  # the nearest image of each wafer, nearest first
-        sizes = [k for k in self.options.crowds if k <= len(order)]
-        best = None
-        for k in sizes:
-            radius = float(distances[order[k - 1]])
-            centre = self._placed_of(rows[0], wafers)
-            inside = self._history.query_ball_point(centre, radius, return_length=True)
-            expected = (1 + inside) / (1 + self._num_history) * len(wafers)
-            chance = float(poisson.sf(k - 1, expected)) * len(sizes)
-            if best is None or chance < best[0]:
-                best = (chance, radius, rows[order[:k]], expected)
-        return best if best is not None and best[0] < self.options.chance() else None
-
-    def _placed_of(self, row: int, wafers: Texts) -> Floats:
-        return np.asarray(self._placed[len(self._placed) - len(wafers) + row])
-
-    def _told_as(
-        self, members: npt.NDArray[np.intp], centre: Floats, radius: float, expected: float, chance: float
+    def _crowd(
+        self, index: int, chance: float, radius: float, members: npt.NDArray[np.intp], expected: float
     ) -> Crowd:
         assert self._window is not None
         return Crowd(
             members=tuple(map(str, self._window.ids[members])),
             wafers=tuple(map(str, self._window.wafers[members])),
             first_ms=int(self._window.at_ms[members].min()),
-            raised_ms=int(self._window.at_ms[-1]),
+            raised_ms=int(self._window.at_ms[index]),
             expected=expected,
             chance=chance,
-            known=self._class_of(self._placed[members]),
-            centre=centre,
+            known=self._classes.of(self._placed[members], self.options.known_share),
+            centre=self._placed[index],
             radius=radius,
         )
-
-    def _class_of(self, places: Floats) -> str:
-        """The class whose examples most of these are nearest to, and no farther than its own lie apart."""
-        votes: dict[str, int] = {}
-        for place in places:
-            best, least = "", np.inf
-            for name, tree in self._known.items():
-                distance = float(tree.query(place)[0])
-                if distance < least and distance <= self._spread(name):
-                    best, least = name, distance
-            votes[best] = votes.get(best, 0) + 1
-        name, num = max(((n, v) for n, v in votes.items() if n), key=lambda each: each[1], default=("", 0))
-        return name if num >= self.options.known_share * len(places) else ""
-
-    def _spread(self, name: str) -> float:
-        """Nine in ten examples of the class have their nearest other within this."""
-        tree = self._known[name]
-        if tree.n < 2:
-            return 0.0
-        apart = tree.query(tree.data, k=2)[0][:, 1]
-        return float(np.quantile(apart, 0.9))
 
     def _distinct(self, crowds: list[Crowd]) -> list[Crowd]:
         """The most surprising of those that overlap, and none that was told already."""
         kept: list[Crowd] = []
         for crowd in sorted(crowds, key=lambda each: each.chance):
-            near = [
-                float(np.linalg.norm(crowd.centre - centre)) < max(radius, crowd.radius) * 2
-                for centre, radius, _ in self._told
-            ]
-            if not any(near):
-                self._told.append((crowd.centre, crowd.radius, crowd.raised_ms))
+            if all(np.linalg.norm(crowd.centre - c) >= 2 * max(r, crowd.radius) for c, r in self._told):
+                self._told.append((crowd.centre, crowd.radius))
                 kept.append(crowd)
         return kept
+
+
+class KnownClasses:
+    """Examples of named classes, and to which of them a crowd belongs."""
+
+    def __init__(self, places: Mapping[str, Floats]) -> None:
+        """places: (m, C) by name; a class of fewer than two examples cannot be told and is left out."""
+        self._places = {name: own for name, own in places.items() if len(own) > 1}
+        self._reach = {name: _spread(own) for name, own in self._places.items()}
+
+    def of(self, places: Floats, least_share: float) -> str:
+        """The class that holds at least this share of a crowd (n, C); "" when none does.
+
+        An image belongs to the class of its nearest example, if that is no farther than nine in ten of the class's own
+        examples lie from each other.
+        """
+        if not self._places or not len(places):
+            return ""
+        names = list(self._places)
+        nearest = np.stack([cdist(places, self._places[name]).min(axis=1) for name in names], axis=1)
+        best = nearest.argmin(axis=1)
+        belongs = nearest[np.arange(len(places)), best] <= np.array([self._reach[name] for name in names])[best]
+        counts = np.bincount(best[belongs], minlength=len(names))
+        return names[int(counts.argmax())] if counts.max() >= least_share * len(places) else ""
+
+
+def _spread(places: Floats) -> float:
+    apart = cdist(places, places)
+    np.fill_diagonal(apart, np.inf)
+    return float(np.quantile(apart.min(axis=1), 0.9))
+
+
+def _one_a_wafer(distances: Floats, wafers: Texts) -> npt.NDArray[np.intp]:
+    """Rows of the nearest image of each of the nearest wafers, nearest first."""
+    num = min(len(distances), _LOOKED_AT)
+    rows = np.argpartition(distances, num - 1)[:num] if num < len(distances) else np.arange(num)
+    rows = rows[np.argsort(distances[rows], kind="stable")]
+    _, first = np.unique(wafers[rows], return_index=True)
+    return np.asarray(rows[np.sort(first)])

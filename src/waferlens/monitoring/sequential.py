@@ -1,4 +1,4 @@
-"""A stream is watched from one value to the next: Page's CUSUM, two-sided, with a stated run length. Numpy only.
+"""A stream is watched from one value to the next: Page's CUSUM, two-sided, with a stated run length. Numpy and scipy only.
 
     up(t)   = max(0, up(t-1)   + z(t) - k)        z: the value in deviations of the baseline
     down(t) = max(0, down(t-1) - z(t) - k)        alarm when either exceeds h
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
+from scipy.special import ndtri
 
 from waferlens.errors import DataError, OptionsError
 
@@ -102,6 +103,17 @@ def watch(values: Floats, baseline: Baseline, options: CusumOptions | None = Non
             up = down = 0.0
             since_up = since_down = index + 1
     return found
+
+
+def normal_scores(values: Floats, num_baseline: int) -> Floats:
+    """(n,) values to the quantiles of a normal law that they have among the first ``num_baseline`` of them.
+
+    Whatever the law of the values, the baseline's are normal then, and one that lies beyond all of them is only as far
+    as so many can tell.
+    """
+    ordered = np.sort(values[:num_baseline])
+    below = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")
+    return np.asarray(ndtri((below / 2 + 0.5) / (len(ordered) + 1)), dtype=np.float64)
 
 
 def group_means(values: Floats, size: int) -> Floats:

@@ -6,10 +6,10 @@ likelihood ratio of two rates against one is
 
     L = n_in h(k_in/n_in) + n_out h(k_out/n_out) - n h(k/n),     h(q) = q log q + (1 - q) log(1 - q)
 
-(Kulldorff's scan statistic, 1997). A family with more regions finds a larger L by chance, so families are compared
-by their chance: how often the best region of that family is as good when as many points, drawn at random, are
-defective. A wafer whose least chance exceeds ``alpha`` is random. Over a lot the same is done with every wafer's
-counts added, and points that fail on wafer after wafer are repeaters.
+(Kulldorff's scan statistic, 1997). A family with more regions finds a larger L by chance, so what counts is the gain
+over the mean of the family's best when as many points, drawn at random, are defective; a family whose best region is
+as good more often than ``alpha`` shows nothing, and a wafer on which no family does is random. Over a lot the same is
+done with the counts of all wafers added, and one more family: the few points that fail on wafer after wafer.
 
 Frame: millimetres from the wafer's centre, x to the right, y up. Knows no record.
 """
@@ -23,12 +23,13 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
-from scipy.stats import binom
 
 from waferlens.errors import DataError
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+_AGAIN, _MOST_AGAIN = "the same points on wafer after wafer", 8
 
 
 class Signature(StrEnum):
@@ -99,9 +100,9 @@ class SignatureFinder:
 
     def __init__(self, wafer_map: WaferMap, options: SignatureOptions | None = None, seed: int = 0) -> None:
         self.map, self.options = wafer_map, options or SignatureOptions()
-        self._regions = {family: _unique(found) for family, found in _families(wafer_map, self.options).items()}
+        self._regions = {str(family): _unique(found) for family, found in _families(wafer_map, self.options).items()}
         self._seed = seed
-        self._by_chance: dict[tuple[Signature, int, int], Floats] = {}
+        self._by_chance: dict[tuple[str, int, int], Floats] = {}
 
     def of_wafer(self, defective: Bools, inspected: Bools | None = None) -> Shown:
         """What one wafer shows. defective: (P,) points that did not pass; inspected: (P,), all when None."""
@@ -109,63 +110,47 @@ class SignatureFinder:
         return self._shown(defective[None] & inspected, inspected[None])
 
     def of_lot(self, defective: Bools, inspected: Bools | None = None) -> Shown:
-        """What the wafers of a lot show together. defective, inspected: (W, P). Repeaters are looked for first."""
+        """What the wafers of a lot show together. defective, inspected: (W, P)."""
         inspected = np.ones(defective.shape, dtype=np.bool_) if inspected is None else inspected
-        repeated = self._repeated(defective & inspected, inspected)
-        return repeated or self._shown(defective & inspected, inspected)
+        return self._shown(defective & inspected, inspected)
 
     def _shown(self, defective: Bools, inspected: Bools) -> Shown:
         hits, trials = defective.sum(axis=0), inspected.sum(axis=0)
         if hits.sum() < self.options.least_defects:
             return _shown_as(Signature.NONE, 1.0, "", hits > 0)
-        best = (1.0, 0.0, Signature.RANDOM, "", hits > 0)
-        for family, (regions, names) in self._regions.items():
-            gains = _gains(regions, hits[None], trials[None])[0]
-            index = int(gains.argmax())
+        best, most = _shown_as(Signature.RANDOM, 1.0, "", hits > 0), 0.0
+        for family in self._families(len(defective)):
+            gains, regions, names = self._best(family, hits[None], trials[None])
             by_chance = self._chances(family, hits, trials, len(defective))
-            chance = (1 + float((by_chance >= gains[index] - 1e-9).sum())) / (1 + len(by_chance))
-            # Among families that shuffling cannot tell apart the one farther beyond what chance gives is meant.
-            beyond = float((gains[index] - by_chance.mean()) / max(by_chance.std(), 1e-9))
-            if (chance, -beyond) < (best[0], -best[1]):
-                best = (chance, beyond, family, names[index], regions[index] & (hits > 0))
-        chance, _, family, where, inside = best
-        if chance * len(self._regions) > self.options.alpha * len(self._regions):
-            return _shown_as(Signature.RANDOM, chance, "", hits > 0)
-        return _shown_as(family, chance, where, inside)
+            chance = (1 + int((by_chance >= gains[0] - 1e-9).sum())) / (1 + len(by_chance))
+            beyond = float(gains[0] - by_chance.mean())
+            if chance <= self.options.alpha and beyond > most:
+                signature = Signature.REPEATER if family == _AGAIN else Signature(family)
+                best, most = _shown_as(signature, chance, names[0], regions[0] & (hits > 0)), beyond
+        return best
 
-    def _chances(self, family: Signature, hits: Floats, trials: Floats, num_wafers: int) -> Floats:
+    def _families(self, num_wafers: int) -> list[str]:
+        return [*self._regions, _AGAIN] if num_wafers > 2 else list(self._regions)
+
+    def _best(self, family: str, hits: Floats, trials: Floats) -> tuple[Floats, list[Bools], list[str]]:
+        """The best region of a family for each row of (S, P) counts: its gain (S,), its points, its name."""
+        if family == _AGAIN:
+            return _again(hits, trials)
+        regions, names = self._regions[family]
+        gains = _gains(regions, hits, trials)
+        rows = gains.argmax(axis=1)
+        return gains.max(axis=1), [regions[row] for row in rows], [names[row] for row in rows]
+
+    def _chances(self, family: str, hits: Floats, trials: Floats, num_wafers: int) -> Floats:
         """(num_shuffles,) the best gain of the family when as many defects lie anywhere. Kept by rough count."""
         total = int(hits.sum())
         rounded = total if total < 20 else int(round(total, -1))
         key = (family, rounded, num_wafers)
         if key not in self._by_chance:
             rng = np.random.default_rng([self._seed, rounded, num_wafers])
-            share = trials / trials.sum()
-            drawn = np.stack(
-                [
-                    np.minimum(rng.multinomial(rounded, share), trials)
-                    if num_wafers > 1
-                    else _scatter(rng, rounded, trials)
-                    for _ in range(self.options.num_shuffles)
-                ]
-            )
-            regions, _ = self._regions[family]
-            self._by_chance[key] = _gains(regions, drawn, np.broadcast_to(trials, drawn.shape)).max(axis=1)
+            drawn = np.stack([_scatter(rng, rounded, trials) for _ in range(self.options.num_shuffles)])
+            self._by_chance[key] = self._best(family, drawn, np.broadcast_to(trials, drawn.shape))[0]
         return self._by_chance[key]
-
-    def _repeated(self, defective: Bools, inspected: Bools) -> Shown | None:
-        """Points defective on more wafers than the others' rate explains, Bonferroni over points."""
-        if len(defective) < 3:
-            return None
-        hits, trials = defective.sum(axis=0), inspected.sum(axis=0)
-        rate = np.median(hits / np.maximum(trials, 1)) + hits.sum() / max(trials.sum(), 1)
-        chances = binom.sf(hits - 1, trials, min(rate, 0.9)) * len(hits)
-        again = (chances < self.options.alpha) & (hits >= 3)
-        # Many such points are a region of the wafer, not a place of the mask.
-        if not again.any() or again.sum() > max(3, 0.04 * len(hits)):
-            return None
-        where = "points " + ", ".join(map(str, np.flatnonzero(again)[:8]))
-        return _shown_as(Signature.REPEATER, float(chances[again].min()), where, again)
 
 
 def _shown_as(signature: Signature, chance: float, where: str, points: Bools) -> Shown:
@@ -175,10 +160,26 @@ def _shown_as(signature: Signature, chance: float, where: str, points: Bools) ->
 
 
 def _scatter(rng: np.random.Generator, num: int, trials: Floats) -> Floats:
-    able = np.flatnonzero(trials > 0)
-    hits = np.zeros(len(trials))
-    hits[rng.choice(able, min(num, len(able)), replace=False)] = 1
-    return hits
+    """So many defects anywhere among the inspected images, none twice on one."""
+    images = np.repeat(np.arange(len(trials)), trials.astype(np.intp))
+    chosen = rng.choice(images, min(num, len(images)), replace=False)
+    return np.bincount(chosen, minlength=len(trials)).astype(np.float64)
+
+
+def _again(hits: Floats, trials: Floats) -> tuple[Floats, list[Bools], list[str]]:
+    """The one to eight points of (S, P) that fail most often, as a region."""
+    order = np.argsort(-hits / np.maximum(trials, 1), axis=1, kind="stable")[:, :_MOST_AGAIN]
+    ranked_hits, ranked_trials = (np.take_along_axis(part, order, axis=1).cumsum(axis=1) for part in (hits, trials))
+    k, n = hits.sum(axis=1, keepdims=True), trials.sum(axis=1, keepdims=True)
+    gains = (
+        _information(ranked_hits, ranked_trials)
+        + _information(k - ranked_hits, n - ranked_trials)
+        - _information(k, n)
+    )
+    rows = gains.argmax(axis=1)
+    regions = [np.isin(np.arange(hits.shape[1]), own[: row + 1]) for own, row in zip(order, rows, strict=True)]
+    names = ["points " + ", ".join(map(str, sorted(own[: row + 1]))) for own, row in zip(order, rows, strict=True)]
+    return gains.max(axis=1), regions, names
 
 
 def _gains(regions: Bools, hits: Floats, trials: Floats) -> Floats:
