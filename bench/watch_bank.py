@@ -4,8 +4,8 @@
 
 Normal images wafer by wafer (each at a random part of its points), those of one station once more with 5 % more
 light, and defects of every kind, each on a wafer of its own. What is kept of an image is what the record keeps:
-score, reconstruction error, latent, brightness, and for all that do not pass the appearance. The images are rendered
-and scored once; the simulations of drift and of novel defects resample them by wafer.
+score, reconstruction error, latent, brightness, and for all that do not pass the appearance. The images are
+rendered and scored once; the simulations of drift and of novel defects resample them by wafer.
 """
 
 from __future__ import annotations
@@ -41,16 +41,30 @@ class Bank:
         score = float(out.score[0])
         looks = np.full(APPEARANCE_SIZE, np.nan, np.float32)
         if score >= self.review:
-            looks = describe(pixels, out.reconstruction[0, 0], out.heatmap[0, 0])
+            looks = describe(pixels, out.heatmap[0, 0])
             if self.raw is not None:
                 heat = out.heatmap[0, 0].astype(np.float16)
                 shown = np.rint(255 * out.reconstruction[0, 0]).astype(np.uint8)
                 self.kept.append((len(self.rows), pixels, shown, heat))
         facts = (kind, wafer, meta.inspection_point, meta.site, meta.station, gain)
-        self.rows.append((*facts, score, float(out.reconstruction_error[0]), pixels.mean() / 255, out.latent[0], looks))
+        self.rows.append(
+            (*facts, score, float(out.reconstruction_error[0]), pixels.mean() / 255, out.latent[0], looks)
+        )
 
     def save(self, path: Path) -> None:
-        names = ("kind", "wafer", "point", "site", "station", "gain", "score", "error", "brightness", "latent", "looks")
+        names = (
+            "kind",
+            "wafer",
+            "point",
+            "site",
+            "station",
+            "gain",
+            "score",
+            "error",
+            "brightness",
+            "latent",
+            "looks",
+        )
         columns = {name: np.array([row[i] for row in self.rows]) for i, name in enumerate(names)}
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, review=self.review, **columns)

@@ -2,10 +2,10 @@
 
     python bench/watch_drift.py --bank runs/bench/watch_bank.npz --out runs/bench/watch_drift.json
 
-The line inspects 12,000 wafers a month at three stations, two products taking turns by lots; each wafer is a bank wafer of its
-station with all that was scored of it. Quarters without drift count false alarms of everything together: the streams of every
-station, product and statistic, the weekly tests, the weekly points. A gain drift mixes the wafers of one station with their
-own images taken at 5 % more light: a step, and ramps over days.
+The line inspects 12,000 wafers a month at three stations, two products taking turns by lots; each wafer is a
+bank wafer of its station with all that was scored of it. Quarters without drift count false alarms of everything
+together: the streams of every station, product and statistic, the weekly tests, the weekly points. A gain drift
+mixes the wafers of one station with their own images taken at 5 % more light: a step, and ramps over days.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Line:
                          at_ms=at.astype(np.int64), values=values)  # fmt: skip
         return rows, chosen
 
-    def weekly(self, rows: WaferRows, chosen: np.ndarray, reference: np.ndarray, review: float) -> tuple[int, int, float]:
+    def weekly(
+        self, rows: WaferRows, chosen: np.ndarray, reference: np.ndarray, review: float
+    ) -> tuple[int, int, float]:
         """Alarms of the weekly tests, of the weekly points, and the largest D seen."""
         week = rows.at_ms // (7 * DAY_MS)
         alarms = points = 0
@@ -89,7 +91,8 @@ class Line:
             wafers = np.repeat(inside, [len(t) for t in taken])
             cell = np.char.add(np.char.add(rows.station[wafers], ", "), rows.product[wafers])
             passed = self.plain.passed[images]
-            weeks = {str(name): (self.plain.score[images][(cell == name) & passed], wafers[(cell == name) & passed])
+            weeks = {str(name): (self.plain.score[images][(cell == name) & passed], wafers[(cell == name) &
+            passed])
                      for name in np.unique(cell)}  # fmt: skip
             compared = compare_weeks(weeks, reference, below=review)
             alarms += any(each.alarm for each in compared)
@@ -144,7 +147,8 @@ def main() -> None:
             later = rows.take(rows.at_ms <= after[0].raised_ms + DAY_MS // 2)
             at_once += named(next(d for d in watch_drift(first, options) if d.raised_ms >= start * DAY_MS))
             right += named(next(d for d in watch_drift(later, options) if d.raised_ms >= start * DAY_MS))
-        row = {"drift": name, "repeats": told.repeats, "found": len(delays), "named_at_once": at_once, "named_within_half_a_day": right,
+        row = {"drift": name, "repeats": told.repeats, "found": len(delays), "named_at_once": at_once,
+        "named_within_half_a_day": right,
                "median_days": float(np.median(delays)), "worst_days": float(max(delays)),
                "median_wafers": float(np.median(wafers))}  # fmt: skip
         found.append(row)

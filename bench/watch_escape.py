@@ -2,9 +2,10 @@
 
     python bench/watch_escape.py --out runs/bench/watch_escape.json [--bank runs/bench/watch_bank.npz]
 
-Coverage: at the true rates, the chance that the bound was ever wrong in so many audits, looked at after each. Savings:
-audits until the bound reaches a target, drawn from all PASS images alike against drawn by stratum as planned. Strata cut the scores of PASS images into 80, 15 and 5 %, the last just below the threshold.
-Shares of escapes by stratum come from the bank (its defects that pass) where one is given.
+Coverage: at the true rates, the chance that the bound was ever wrong in so many audits, looked at after each.
+Savings: audits until the bound reaches a target, drawn from all PASS images alike against drawn by stratum as
+planned. Strata cut the scores of PASS images into 80, 15 and 5 %, the last just below the threshold. Shares of
+escapes by stratum come from the bank (its defects that pass) where one is given.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def failed_ever(rates: np.ndarray, chances: np.ndarray, runs: int, audits: int, 
     return int(failed)
 
 
-def audits_needed(rates: np.ndarray, chances: np.ndarray, target: float, rng, *, step: int = 25, most=400_000) -> int:
+def audits_needed(
+    rates: np.ndarray, chances: np.ndarray, target: float, rng, *, step: int = 25, most=400_000
+) -> int:
     """Audits until the bound is at most ``target``, looked at after every few."""
     shares, worths = WEIGHTS * chances / (WEIGHTS @ chances), (WEIGHTS @ chances) / chances
     found, num = np.zeros(len(rates)), 0
@@ -80,7 +83,9 @@ def main() -> None:
             rates = total * profile / WEIGHTS
             for scheme, chances in (("random", np.ones(3)), ("by stratum", np.array([0.3, 0.6, 1.0]))):
                 failed = failed_ever(rates, chances, told.runs, 5000, seed=1)
-                coverage.append({"escapes": name, "rate": total, "audits": scheme, "failed": failed, "runs": told.runs})
+                coverage.append(
+                    {"escapes": name, "rate": total, "audits": scheme, "failed": failed, "runs": told.runs}
+                )
                 print(f"{name:38s} rate {total:g} {scheme:11s}: ever wrong {failed}/{told.runs}"
                       f" (<= {upper_bound(failed, told.runs):.2%})", flush=True)  # fmt: skip
     rng = np.random.default_rng(2)

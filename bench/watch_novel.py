@@ -1,11 +1,12 @@
-"""A new kind of defect in a stream of the line: how soon it is told, how many escaped until then, how often for nothing.
+"""A new kind of defect in a stream of the line: how soon it is told, how many escaped until then, how often for
+nothing.
 
     python bench/watch_novel.py --bank runs/bench/watch_bank.npz --out runs/bench/watch_novel.json
 
-12,000 wafers a month, 200 points each. Each wafer of the stream is a bank wafer: its images that do not pass come as often as
-they do there, each with a little noise on its appearance. One image in a thousand has a known defect. From a moment on one in N
-has a new one; those that the detector passes are escapes. The history is a month of the same stream. Options were chosen on
-streams of seed 1; those reported have seed 2.
+12,000 wafers a month, 200 points each. Each wafer of the stream is a bank wafer: its images that do not pass
+come as often as they do there, each with a little noise on its appearance. One image in a thousand has a known
+defect. From a moment on one in N has a new one; those that the detector passes are escapes. The history is a month of the same
+stream. Options were chosen on streams of seed 1; those reported have seed 2.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class Stream:
             looks = kept["looks"][bad]
             return cls(looks, kinds[bad], wafers[bad], detected, per_wafer, 0.1 * looks.std(axis=0))
 
-    def hour(self, number: int, rng: np.random.Generator, novel: str = "", rate: float = 0.0) -> tuple[Doubtful, int]:
+    def hour(
+        self, number: int, rng: np.random.Generator, novel: str = "", rate: float = 0.0
+    ) -> tuple[Doubtful, int]:
         """One hour of doubtful images, and how many new defects escaped in it."""
         rows, names, num_escaped = [], [], 0
         for wafer in range(int(rng.poisson(WAFERS_PER_HOUR))):
@@ -67,7 +70,9 @@ class Stream:
         chosen = np.array(rows, dtype=int)
         order = np.arange(len(chosen))
         looks = self.looks[chosen] + rng.standard_normal((len(chosen), self.looks.shape[1])) * self.noise
-        ids = np.array([f"{number}/{i}/{self.kind[row] or 'overkill'}" for i, row in enumerate(chosen)], dtype=np.str_)
+        ids = np.array(
+            [f"{number}/{i}/{self.kind[row] or 'overkill'}" for i, row in enumerate(chosen)], dtype=np.str_
+        )
         at = number * HOUR_MS + (order + 1) * (HOUR_MS // max(1, len(order) + 1))
         return Doubtful(ids=ids, wafers=np.array(names, dtype=np.str_), at_ms=at.astype(np.int64),
                         looks=looks.astype(np.float32)), num_escaped  # fmt: skip
@@ -75,7 +80,9 @@ class Stream:
 
 def history_of(stream: Stream, rng: np.random.Generator, most: int = 6000) -> Doubtful:
     hours = [stream.hour(-1 - h, rng)[0] for h in range(24 * 5)]
-    joined = Doubtful(**{n: np.concatenate([getattr(h, n) for h in hours]) for n in ("ids", "wafers", "at_ms", "looks")})
+    joined = Doubtful(
+        **{n: np.concatenate([getattr(h, n) for h in hours]) for n in ("ids", "wafers", "at_ms", "looks")}
+    )
     return joined.take(slice(0, most))
 
 
@@ -127,7 +134,8 @@ def main() -> None:
                     num_escaped += more
                 else:
                     missed += 1
-            row = {"kind": str(novel), "rate": f"1/{round(1 / rate)}", "found": len(hours), "repeats": told.repeats,
+            row = {"kind": str(novel), "rate": f"1/{round(1 / rate)}", "found": len(hours), "repeats":
+            told.repeats,
                    "detected": stream.detected[str(novel)],
                    "median_hours": float(np.median(hours)) if hours else None, "worst_hours": max(hours, default=None),
                    "median_wafers": float(np.median(hours)) * WAFERS_PER_HOUR if hours else None,

@@ -2,10 +2,10 @@
 
     python bench/watch_signatures.py --out runs/bench/watch_signatures.json [--wafers 200] [--seed 2]
 
-Wafers have the synthetic fab's 228 points. Everywhere a point is defective with the background rate, drawn from 0.5 to 3 % for each
-wafer; in the signature's region with a rate drawn from 50 to 95 %, on a region of random place and size whose border is soft. Lots
-have 10 wafers that show the same signature at half the strength, and repeaters. Options were set on wafers of seed 1; what is
-reported has seed 2.
+Wafers have the synthetic fab's 228 points. Everywhere a point is defective with the background rate, drawn from
+0.5 to 3 % for each wafer; in the signature's region with a rate drawn from 50 to 95 %, on a region of random
+place and size whose border is soft. Lots have 10 wafers that show the same signature at half the strength, and
+repeaters. Options were set on wafers of seed 1; what is reported has seed 2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ import numpy as np
 from waferlens.images.synth.wafer import WaferOptions, lay_out
 from waferlens.monitoring.signatures import Signature, SignatureFinder, WaferMap
 
-ON_A_WAFER = (Signature.EDGE_RING, Signature.CENTRE, Signature.SCRATCH, Signature.QUADRANT, Signature.REPEATER, Signature.RANDOM)
+ON_A_WAFER = (
+    Signature.EDGE_RING,
+    Signature.CENTRE,
+    Signature.SCRATCH,
+    Signature.QUADRANT,
+    Signature.REPEATER,
+    Signature.RANDOM,
+)
 WAFERS_OF_A_LOT = 10
 
 
@@ -48,7 +55,9 @@ def region_of(signature: Signature, wafer: WaferMap, rng: np.random.Generator) -
         turn, offset, bend = rng.uniform(0, np.pi), rng.uniform(-80, 80), rng.normal(0, 2e-4)
         along, across = x * np.cos(turn) + y * np.sin(turn), x * np.sin(turn) - y * np.cos(turn)
         length, middle = rng.uniform(180, 280), rng.uniform(-20, 20)
-        return ((np.abs(across - offset - bend * along**2) < 6) & (np.abs(along - middle) < length / 2)).astype(float)
+        return ((np.abs(across - offset - bend * along**2) < 6) & (np.abs(along - middle) < length / 2)).astype(
+            float
+        )
     if signature is Signature.REPEATER:
         return (wafer.site == rng.integers(wafer.site.max() + 1)).astype(float)
     return np.zeros(len(x))

@@ -42,8 +42,8 @@ def test_the_bound_is_that_of_betting_audit_by_audit(audits: list[int]) -> None:
     values = [mean / c for c in chances]
     strata = [
         Stratum(
-            name=str(s), num_images=int(10_000 * SHARES[s]), num_audits=audits.count(s + 1) + (len(audits) if s == 0 else 0),
-            num_escapes=audits.count(s + 1), chance=chances[s],
+            name=str(s), num_images=int(10_000 * SHARES[s]), num_audits=audits.count(s + 1) + (len(audits) if s
+            == 0 else 0), num_escapes=audits.count(s + 1), chance=chances[s],
         )
         for s in range(3)
     ]  # fmt: skip

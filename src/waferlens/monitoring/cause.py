@@ -1,7 +1,7 @@
 """Which one thing moved: a station, a product, one of its cells, or everything. Numpy only.
 
-Every cell (a station with a product) has a shift since the onset, with its standard error. An explanation says which
-cells moved together, by one amount; the best is that which leaves the least unexplained,
+Every cell (a station with a product) has a shift since the onset, with its standard error. An explanation says
+which cells moved together, by one amount; the best is that which leaves the least unexplained,
 
     sum over its cells ((d - common)/se)^2  +  sum over the others (d/se)^2
 

@@ -1,9 +1,11 @@
 """Drift as it comes: every station with every product, every statistic, wafer by wafer; and what moved.
 
-The streams' CUSUMs are set so that *all of them together* alarm falsely once in a stated number of quarters. What one
-cause sets off is one drift, however many streams see it: it stays open while they go on, and is told once.
+The streams' CUSUMs are set so that *all of them together* alarm falsely once in a stated number of quarters.
+What one cause sets off is one drift, however many streams see it: it stays open while they go on, and is told
+once.
 
-Knows wafer rows, no record. A stream learns its own baseline from its first groups of wafers; until then it is silent.
+Knows wafer rows, no record. A stream learns its own baseline from its first groups of wafers; until then it is
+silent.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class DriftOptions(BaseModel, frozen=True, extra="forbid"):
     """How closely drift is watched. A group is so many consecutive wafers of one station and product."""
 
     wafers_per_group: int = Field(10, ge=1, le=200, description="consecutive wafers whose mean is one value")
-    baseline_groups: int = Field(60, ge=8, description="first groups of a stream, which its baseline is learned from")
+    baseline_groups: int = Field(
+        60, ge=8, description="first groups of a stream, which its baseline is learned from"
+    )
     wafers_per_quarter: int = Field(36_000, ge=100, description="that the whole line inspects")
     false_alarms_per_quarter: float = Field(0.1, gt=0, le=10, description="of all streams together, by design")
     slack: float = Field(1.5, gt=0, le=3, description="half of the shift that is found soonest, deviations")
@@ -45,9 +49,9 @@ class DriftOptions(BaseModel, frozen=True, extra="forbid"):
 class Drift:
     """One thing that moved.
 
-    raised_ms: when the first stream alarmed; onset_ms: from when on its values lay apart; last_ms: of the last alarm.
-    statistics: that alarmed, the first one first; cells: (station, product) that did. shift: of the first, in its own unit (a log ratio for brightness
-    and error, the score's unit for the score).
+    raised_ms: when the first stream alarmed; onset_ms: from when on its values lay apart; last_ms: of the last
+    alarm. statistics: that alarmed, the first one first; cells: (station, product) that did. shift: of the
+    first, in its own unit (a log ratio for brightness and error, the score's unit for the score).
     """
 
     cause: Cause
@@ -60,7 +64,11 @@ class Drift:
 
     def told(self) -> str:
         """For people: what moved, where, by how much."""
-        where = "every station and product" if self.cause.scope is Scope.ALL else f"{self.cause.scope} {self.cause.name}"
+        where = (
+            "every station and product"
+            if self.cause.scope is Scope.ALL
+            else f"{self.cause.scope} {self.cause.name}"
+        )
         first = self.statistics[0]
         relative = first in (Statistic.BRIGHTNESS, Statistic.ERROR)
         amount = f"{100 * float(np.expm1(self.shift)):+.1f} %" if relative else f"{self.shift:+.2f}"
@@ -148,7 +156,7 @@ def _signals(cells: dict[tuple[str, str], WaferRows], options: DriftOptions) -> 
 def _open_drift(
     drifts: list[Drift], signal: _Signal, cells: dict[tuple[str, str], WaferRows], options: DriftOptions
 ) -> int | None:
-    """The drift that this signal belongs to. It may change the cause to one that covers every cell that alarmed."""
+    """The drift that this signal belongs to. It may change the cause to one that covers every cell so far."""
     for index in range(len(drifts) - 1, -1, -1):
         drift = drifts[index]
         if signal.raised_ms - drift.last_ms > options.open_days * DAY_MS:
@@ -166,7 +174,8 @@ def _open_drift(
 def _shifts(cells: dict[tuple[str, str], WaferRows], signal: _Signal, options: DriftOptions) -> list[CellShift]:
     """What every cell did of late, against its own baseline; cells that cannot tell are left out.
 
-    Of late is the second half of the time since the onset: the group that began to lie apart may have begun before.
+    Of late is the second half of the time since the onset: the group that began to lie apart may have begun
+    before.
     """
     since_ms = (signal.onset_ms + signal.raised_ms) // 2
     column = list(Statistic).index(signal.statistic)

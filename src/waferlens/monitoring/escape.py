@@ -1,20 +1,21 @@
 """How many defects escape at most: an upper bound from blind audits of PASS, valid whenever one looks.
 
-PASS images fall into strata by their score. An image of stratum s is audited with a chance c_s that was fixed before;
-among audited images, each is then worth x_s = (sum w c) / c_s escapes if it is one and 0 if not, w the strata's shares of
-PASS, and the mean of that worth is the rate of escapes among all PASS images. Against "the rate is at least theta" one bets
+PASS images fall into strata by their score. An image of stratum s is audited with a chance c_s that was fixed
+before; among audited images, each is then worth x_s = (sum w c) / c_s escapes if it is one and 0 if not, w the
+strata's shares of PASS, and the mean of that worth is the rate of escapes among all PASS images. Against "the rate
+is at least theta" one bets
 
     E(theta) = sum over j of v_j  product over audits of (1 + f_j (theta - X) / (B - theta)),       B = max x_s
 
-on audits that find nothing: a nonnegative supermartingale if the rate is theta or more, for every fraction f_j in [0, 1],
-so by Ville's inequality it ever reaches 1/alpha with probability alpha at most (Waudby-Smith & Ramdas, "Estimating means of
-bounded random variables by betting", 2024). The bound is the least theta at which it has: it holds at all looks at once, for
-every distribution, whatever the guesses that the chances were planned with.
+on audits that find nothing: a nonnegative supermartingale if the rate is theta or more, for every fraction f_j
+in [0, 1], so by Ville's inequality it ever reaches 1/alpha with probability alpha at most (Waudby-Smith & Ramdas,
+"Estimating means of bounded random variables by betting", 2024). The bound is the least theta at which it has:
+it holds at all looks at once, for every distribution, whatever the guesses that the chances were planned with.
 
-What strata can and cannot do: to show a rate far above the true one, nothing beats auditing all alike, three divided by the
-rate without an escape; where the true rate comes near the bound, most of the uncertainty is of the few escapes, and auditing
-densely where these are saves a third to a half (``plan_chances``). Rates are of PASS images; ``EscapeBound`` also gives the
-share of all defects. Knows no record.
+What strata can and cannot do: to show a rate far above the true one, nothing beats auditing all alike, three
+divided by the rate without an escape; where the true rate comes near the bound, most of the uncertainty is of
+the few escapes, and auditing densely where these are saves a third to a half (``plan_chances``). Rates are of
+PASS images; ``EscapeBound`` also gives the share of all defects. Knows no record.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ _FLATTENINGS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 class Stratum:
     """PASS images of one range of scores.
 
-    name: for people. num_images: that passed. num_audits: of these, settled by a blind audit. num_escapes: of these, found
-    defective. chance: with which one of its images is audited; only the strata's ratios matter.
+    name: for people. num_images: that passed. num_audits: of these, settled by a blind audit. num_escapes: of
+    these, found defective. chance: with which one of its images is audited; only the strata's ratios matter.
     """
 
     name: str
@@ -66,8 +67,9 @@ class Stratum:
 class EscapeBound:
     """rate_estimate, rate_bound: escapes of PASS images. false_negative_*: escapes of all defects.
 
-    False negative figures are None where nothing defective is known. num_needed: audits more, made as before, until the
-    bound reaches the target if they find escapes at the estimated rate; 0 when it has, None when no number would do.
+    False negative figures are None where nothing defective is known. num_needed: audits more, made as before,
+    until the bound reaches the target if they find escapes at the estimated rate; 0 when it has, None when no
+    number would do.
     """
 
     confidence: float
@@ -130,9 +132,9 @@ def escape_bound(
 def plan_chances(shares: Sequence[float], rates: Sequence[float], target: float) -> tuple[list[float], float]:
     """Relative chances of an audit by stratum, the largest 1, and how many audits they take to show ``target``.
 
-    shares: of PASS images, summing to 1. rates: escapes of each stratum's images, as one guesses: right guesses save
-    audits, wrong ones cost some, and neither touches whether the bound holds. The chances go with the square root of the
-    rates (Neyman 1934), flattened as far as the bets then grow fastest.
+    shares: of PASS images, summing to 1. rates: escapes of each stratum's images, as one guesses: right guesses
+    save audits, wrong ones cost some, and neither touches whether the bound holds. The chances go with the square
+    root of the rates (Neyman 1934), flattened as far as the bets then grow fastest.
     Raises OptionsError when the guessed rate reaches the target: no number of audits would show it.
     """
     w, p = np.asarray(shares, dtype=np.float64), np.asarray(rates, dtype=np.float64)

@@ -1,16 +1,18 @@
 """A kind of defect that nobody has named, found among the images that do not pass, as they come.
 
-Those images are mostly overkill and known defects; both have a history. A new kind shows as *too many images that are
-alike*: around an image of the last hours, the k nearest of that window (one a wafer) lie within a radius r; the
-history has j of its h images within r of the same place, and
+Those images are mostly overkill and known defects; both have a history. A new kind shows as *too many images
+that are alike*: around an image of the last hours, the k nearest of that window (one a wafer) lie within a
+radius r; the history has j of its h images within r of the same place, and
 
     chance = P(NB(j + 1, h / (h + n)) >= k)          n: images of the window, NB: negative binomial
 
-(what so many more images bring when j of h is all that is known of their rate) is how surprising the crowd is. The least over several k is the image's; when it falls below what the false-alarm
-budget leaves for one image, the crowd is an alarm. Windows of several lengths find the frequent soon and the rare in
-days. A crowd most of whose images fit a named class is that class growing, and says so.
+(what so many more images bring when j of h is all that is known of their rate) is how surprising the crowd is.
+The least over several k is the image's; when it falls below what the false-alarm budget leaves for one image,
+the crowd is an alarm. Windows of several lengths find the frequent soon and the rare in days. A crowd most of
+whose images fit a named class is that class growing, and says so.
 
-Nearness is Euclidean after each column was divided by its deviation over the history. Legend: h images of history, n of the window, D columns. Knows no record.
+Nearness is Euclidean after each column was divided by its deviation over the history. Legend: h images of
+history, n of the window, D columns. Knows no record.
 """
 
 from __future__ import annotations
@@ -40,14 +42,18 @@ class NovelOptions(BaseModel, frozen=True, extra="forbid"):
 
     false_alarms_per_month: float = Field(0.5, gt=0, le=100, description="budget of false novel alarms")
     images_per_month: int = Field(120_000, ge=100, description="that do not pass, of all products")
-    windows: tuple[int, ...] = Field((80, 240, 800, 4000), min_length=1, description="last images that are compared")
-    crowds: tuple[int, ...] = Field((5, 7, 10, 15, 22, 32), min_length=1, description="sizes k of a crowd, in wafers")
+    windows: tuple[int, ...] = Field(
+        (80, 240, 800, 4000), min_length=1, description="last images that are compared"
+    )
+    crowds: tuple[int, ...] = Field(
+        (5, 7, 10, 15, 22, 32), min_length=1, description="sizes k of a crowd, in wafers"
+    )
     num_components: int = Field(12, ge=2, le=64, description="principal components of latents and appearance")
     least_history: int = Field(500, ge=50, description="images of history before anything is said")
     known_share: float = Field(0.5, gt=0, le=1, description="of a crowd within a class, for the crowd to be it")
 
     def chance(self) -> float:
-        """What one test may have. Neighbouring tests say nearly the same: each image counts once for each window."""
+        """What one test may have. Neighbours say nearly the same: an image counts once for each window."""
         return self.false_alarms_per_month / (self.images_per_month * len(self.windows))
 
 
@@ -72,9 +78,9 @@ class Doubtful:
 class Crowd:
     """Too many images that are alike.
 
-    members: ids, the middle one first. wafers: distinct. first_ms, raised_ms: of the first member and of the alarm.
-    expected: images that the history would have put there. known: name of the class that it belongs to, "" if none.
-    centre: (D,) and radius, in the space of ``Space``.
+    members: ids, the middle one first. wafers: distinct. first_ms, raised_ms: of the first member and of the
+    alarm. expected: images that the history would have put there. known: name of the class that it belongs to,
+    "" if none. centre: (D,) and radius, in the space of ``Space``.
     """
 
     members: tuple[str, ...]
@@ -173,7 +179,8 @@ class NovelWatch:
             inside = np.searchsorted(to_history, radii, side="right")
             num = index + 1 - start
             expected = (1 + inside) / len(to_history) * num
-            # Given j of h within r, the count among n more is negative binomial: j + 1 successes, chance h / (h + n).
+            # Given j of h within r, the count among n more is negative binomial: j + 1 successes, chance h / (h
+            # + n).
             chances = nbinom.sf(sizes - 1, inside + 1, len(to_history) / (len(to_history) + num)) * len(sizes)
             least = int(chances.argmin())
             if chances[least] < self.options.chance() and (best is None or chances[least] < best[0]):
@@ -218,8 +225,8 @@ class KnownClasses:
     def of(self, places: Floats, least_share: float) -> str:
         """The class that holds at least this share of a crowd (n, C); "" when none does.
 
-        An image belongs to the class of its nearest example, if that is no farther than nine in ten of the class's own
-        examples lie from each other.
+        An image belongs to the class of its nearest example, if that is no farther than nine in ten of the
+        class's own examples lie from each other.
         """
         if not self._places or not len(places):
             return ""

@@ -1,8 +1,9 @@
 """One inspection point that moved alone: a week of it against its own baseline, and against the other points.
 
-A point is one of two hundred: the mean of a wafer hardly notices it, so each is tested by itself. Images of one point
-lie on different wafers and are independent; what moved all points alike is taken out first (their median). Welch's t,
-Holm over all points, and an effect of at least so many deviations of that point's own images. Numpy and scipy only.
+A point is one of two hundred: the mean of a wafer hardly notices it, so each is tested by itself. Images of one
+point lie on different wafers and are independent; what moved all points alike is taken out first (their median).
+Welch's t, Holm over all points, and an effect of at least so many deviations of that point's own images. Numpy
+and scipy only.
 """
 
 from __future__ import annotations

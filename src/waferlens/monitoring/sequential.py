@@ -1,11 +1,13 @@
-"""A stream is watched from one value to the next: Page's CUSUM, two-sided, with a stated run length. Numpy and scipy only.
+"""A stream is watched from one value to the next: Page's CUSUM, two-sided, with a stated run length. Numpy and
+scipy only.
 
     up(t)   = max(0, up(t-1)   + z(t) - k)        z: the value in deviations of the baseline
     down(t) = max(0, down(t-1) - z(t) - k)        alarm when either exceeds h
 
 k is half of the shift that is found soonest. The average run length without a shift (ARL) follows from k and h by
-Siegmund's approximation (1985); here it is given, and h follows. CUSUM rather than EWMA: among tests of the same ARL
-none finds the shift 2k sooner in the worst case (Moustakides 1986), and its start of the excess dates the onset.
+Siegmund's approximation (1985); here it is given, and h follows. CUSUM rather than EWMA: among tests of the same
+ARL none finds the shift 2k sooner in the worst case (Moustakides 1986), and its start of the excess dates the
+onset.
 
 Values are cut at ``cut`` deviations: one freak lot cannot raise an alarm, a shift needs two.
 """
@@ -48,8 +50,11 @@ class Baseline:
     def learn(cls, values: Floats) -> Baseline:
         """From (n,) values. Raises DataError for fewer than eight, or when they do not vary."""
         if len(values) < 8 or not np.isfinite(values).all():
-            raise DataError("a baseline needs more", expected="eight or more finite values", found=f"{len(values)}")
-        # The next value lies around an estimated mean: its deviation is larger by that, and by Student's correction.
+            raise DataError(
+                "a baseline needs more", expected="eight or more finite values", found=f"{len(values)}"
+            )
+        # The next value lies around an estimated mean: its deviation is larger by that, and by Student's
+        # correction.
         n = len(values)
         deviation = float(np.std(values, ddof=1)) * math.sqrt((1 + 1 / n) * (n - 1) / (n - 3))
         if deviation <= 0:
@@ -59,7 +64,7 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Excursion:
-    """An alarm. index: of the value that raised it. onset: of the first value of the excess. shift: their mean z."""
+    """An alarm. index: of the value that raised it. onset: of the excess's first value. shift: their mean z."""
 
     index: int
     onset: int
@@ -108,8 +113,8 @@ def watch(values: Floats, baseline: Baseline, options: CusumOptions | None = Non
 def normal_scores(values: Floats, num_baseline: int) -> Floats:
     """(n,) values to the quantiles of a normal law that they have among the first ``num_baseline`` of them.
 
-    Whatever the law of the values, the baseline's are normal then, and one that lies beyond all of them is only as far
-    as so many can tell.
+    Whatever the law of the values, the baseline's are normal then, and one that lies beyond all of them is only
+    as far as so many can tell.
     """
     ordered = np.sort(values[:num_baseline])
     below = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")

@@ -1,4 +1,5 @@
-"""The pattern that a wafer's defects make, which names the tool: ring, centre, scratch, quadrant, repeater, random.
+"""The pattern that a wafer's defects make, which names the tool: ring, centre, scratch, quadrant, repeater,
+random.
 
 A signature is a region of the wafer in which points are defective more often than elsewhere. For every region of a
 family (rings of several widths, discs, sectors, strips at every angle and offset, one site of every die) the
@@ -6,10 +7,11 @@ likelihood ratio of two rates against one is
 
     L = n_in h(k_in/n_in) + n_out h(k_out/n_out) - n h(k/n),     h(q) = q log q + (1 - q) log(1 - q)
 
-(Kulldorff's scan statistic, 1997). A family with more regions finds a larger L by chance, so what counts is the gain
-over the mean of the family's best when as many points, drawn at random, are defective; a family whose best region is
-as good more often than ``alpha`` shows nothing, and a wafer on which no family does is random. Over a lot the same is
-done with the counts of all wafers added, and one more family: the few points that fail on wafer after wafer.
+(Kulldorff's scan statistic, 1997). A family with more regions finds a larger L by chance, so what counts is the
+gain over the mean of the family's best when as many points, drawn at random, are defective; a family whose best
+region is as good more often than ``alpha`` shows nothing, and a wafer on which no family does is random. Over a
+lot the same is done with the counts of all wafers added, and one more family: the few points that fail on wafer
+after wafer.
 
 Frame: millimetres from the wafer's centre, x to the right, y up. Knows no record.
 """
@@ -81,8 +83,8 @@ class WaferMap:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """signature, its likely cause and how it would come about by chance. where: the region in words. points: inside
-    it and defective."""
+    """signature, its likely cause and how it would come about by chance. where: the region in words. points:
+    inside it and defective."""
 
     signature: Signature
     chance: float
@@ -100,7 +102,9 @@ class SignatureFinder:
 
     def __init__(self, wafer_map: WaferMap, options: SignatureOptions | None = None, seed: int = 0) -> None:
         self.map, self.options = wafer_map, options or SignatureOptions()
-        self._regions = {str(family): _unique(found) for family, found in _families(wafer_map, self.options).items()}
+        self._regions = {
+            str(family): _unique(found) for family, found in _families(wafer_map, self.options).items()
+        }
         self._seed = seed
         self._by_chance: dict[tuple[str, int, int], Floats] = {}
 
@@ -144,7 +148,7 @@ class SignatureFinder:
     def _chances(self, family: str, hits: Floats, trials: Floats, num_wafers: int) -> Floats:
         """(num_shuffles,) the best gain of the family when as many defects lie anywhere. Kept by rough count."""
         total = int(hits.sum())
-        rounded = total if total < 20 else int(round(total, -1))
+        rounded = total if total < 20 else round(total, -1)
         key = (family, rounded, num_wafers)
         if key not in self._by_chance:
             rng = np.random.default_rng([self._seed, rounded, num_wafers])
@@ -169,7 +173,9 @@ def _scatter(rng: np.random.Generator, num: int, trials: Floats) -> Floats:
 def _again(hits: Floats, trials: Floats) -> tuple[Floats, list[Bools], list[str]]:
     """The one to eight points of (S, P) that fail most often, as a region."""
     order = np.argsort(-hits / np.maximum(trials, 1), axis=1, kind="stable")[:, :_MOST_AGAIN]
-    ranked_hits, ranked_trials = (np.take_along_axis(part, order, axis=1).cumsum(axis=1) for part in (hits, trials))
+    ranked_hits, ranked_trials = (
+        np.take_along_axis(part, order, axis=1).cumsum(axis=1) for part in (hits, trials)
+    )
     k, n = hits.sum(axis=1, keepdims=True), trials.sum(axis=1, keepdims=True)
     gains = (
         _information(ranked_hits, ranked_trials)

@@ -78,7 +78,7 @@ class Levels:
 
 @dataclass(frozen=True, kw_only=True)
 class WaferRows:
-    """One row a wafer, in order of time. wafer, station, product, at_ms: (w,). values: (w, V), NaN where unknown."""
+    """One row a wafer, in order of time. All (w,); values: (w, V), NaN where unknown."""
 
     wafer: Texts
     station: Texts

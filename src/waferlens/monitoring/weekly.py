@@ -7,9 +7,9 @@ Images of one wafer are alike, so n of them say less than n: p is computed for t
 would say as much, n / (1 + (m - 1) r), m images a wafer and r the share of the variance that lies between wafers
 (the design effect, Kish 1965).
 
-One test for each product and station. Holm (1979) keeps the chance of *any* false alarm a week at alpha whatever the
-tests depend on; Benjamini and Hochberg would bound the share of false ones among the alarms, which lets their number
-grow with the streams, and a person is woken by each.
+One test for each product and station. Holm (1979) keeps the chance of *any* false alarm a week at alpha whatever
+the tests depend on; Benjamini and Hochberg would bound the share of false ones among the alarms, which lets their
+number grow with the streams, and a person is woken by each.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def compare_weeks(
     options: WeeklyOptions | None = None,
     below: float = math.inf,
 ) -> list[Compared]:
-    """Every stream's week against the reference. weeks: name to (PASS scores (n,), number of each one's wafer (n,)).
+    """Every stream's week against the reference. weeks: name to (PASS scores (n,), number of each one's wafer
+    (n,)).
 
     below: where PASS ends; the reference is cut there too, or its own reviewed tail would look like a shift.
     Raises DataError when the reference is empty below it.
