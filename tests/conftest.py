@@ -105,3 +105,37 @@ def exported(saved, tmp_path_factory) -> Path:
     export_all(bundle, lambda text: None)
     write_manifest(bundle, read_manifest(bundle)["provenance"])
     return bundle
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory):
+    """A real PostgreSQL server of the tests' own."""
+    import postgresql as server_of_tests
+
+    with server_of_tests.running(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """Whatever is stored is tested on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'record.db'}"
+    return request.getfixturevalue("postgresql").new_database()
+
+
+@pytest.fixture
+def database(database_url):
+    from waferlens.storage.database import migrate, open_database
+
+    opened = open_database(database_url)
+    migrate(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def audit(database, tmp_path):
+    from waferlens.storage.audit import AuditLog
+
+    return AuditLog(database, tmp_path / "head.json")

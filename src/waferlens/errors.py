@@ -33,7 +33,9 @@
     │   └── Conflict                     it contradicts what is recorded
     └── AccessError                      the caller may not do this
         ├── NotAuthenticated             no key, or one that is not known
-        └── NotAllowed                   the role does not include it
+        │   └── SessionLocked            a person's session waits for the password again
+        ├── NotAllowed                   the role does not include it
+        └── TooManyAttempts              too many wrong passwords for this name; wait
 
 Every message says what was wrong, what was expected and what was found.
 """
@@ -199,5 +201,13 @@ class NotAuthenticated(AccessError):
     """No key, or one that is not known."""
 
 
+class SessionLocked(NotAuthenticated):
+    """A person's session is locked until the password is given again."""
+
+
 class NotAllowed(AccessError):
     """The caller's role does not include this."""
+
+
+class TooManyAttempts(AccessError):
+    """Too many wrong passwords for this name; the next one is looked at later."""

@@ -23,6 +23,7 @@ class FakeServer:
     def __init__(self, url="http://a:1", versions=("1000",)):
         self.url, self.versions = url, set(versions)
         self.dead = self.still = self.busy = False
+        self.num_breaks = 0
         self.num_asked = 0
 
     def _answer(self, seconds):
@@ -35,6 +36,9 @@ class FakeServer:
     def infer(self, model, images, seconds):
         self.num_asked += 1
         self._answer(seconds)
+        if self.num_breaks:
+            self.num_breaks -= 1
+            raise EndpointDown("connection reset")
         if self.busy:
             raise EndpointBusy("queue size")
         if model.number not in self.versions:
@@ -96,6 +100,21 @@ def test_a_dead_server_costs_one_attempt_and_comes_back_by_itself(engine, two):
     ask(engine)
     ask(engine)
     assert two[0].num_asked == before + 1
+
+
+def test_a_connection_that_breaks_is_tried_once_more_since_a_proxy_may_have_another_server_behind_it():
+    behind_a_proxy = FakeServer()
+    engine = TritonEngine([behind_a_proxy], MODEL)
+    try:
+        behind_a_proxy.num_breaks = 1
+        assert ask(engine, 7).score == 7
+        assert behind_a_proxy.num_asked == 2
+        behind_a_proxy.num_breaks = 2
+        with pytest.raises(EngineFailed):
+            ask(engine)
+        assert behind_a_proxy.num_asked == 4
+    finally:
+        engine.close()
 
 
 def test_a_server_that_stands_still_costs_half_the_budget_of_two(engine, two):

@@ -20,8 +20,8 @@ from waferlens.storage import inspections as questions
 from waferlens.storage.database import open_database
 from waferlens.storage.inspections import HOUR_MS, InspectionFilter
 from waferlens.storage.retention import delete_older_than
-from waferlens.storage.schema import metadata
 from waferlens.storage.stored import Rendering, StoredInspection, first_id_at, new_id
+from waferlens.storage.tables import metadata
 
 PASS, REVIEW, REJECT = DecisionKind
 

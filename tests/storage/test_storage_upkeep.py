@@ -148,3 +148,28 @@ def test_an_image_that_was_just_posted_again_is_not_forgotten(database, blobs):
     inspection = store(database, blobs, received_ms=1000)
     assert forget_old(database, blobs, pass_days=1, all_days=1).num_inspections == 1
     assert blobs.get(inspection.original)
+
+
+def test_a_passed_image_that_people_looked_at_is_kept_as_long_as_those_in_doubt(database, blobs):
+    from waferlens.storage.review_queue import add_items
+    from waferlens.storage.review_stored import Purpose, ReviewItem
+
+    audited, other = (store(database, blobs, received_ms=1000, decision=DecisionKind.PASS) for _ in range(2))
+    item = ReviewItem(
+        id="i" * 32,
+        inspection_id=audited.id,
+        purpose=Purpose.AUDIT,
+        seat=1,
+        blind=True,
+        addressee="everybody",
+        slack=0.5,
+        admitted_ms=1000,
+    )
+    with database.writing() as connection:
+        add_items(connection, [item])
+    assert forget_old(database, blobs, pass_days=1, all_days=None).num_inspections == 1
+    assert {each.id for each in everything(database)} == {audited.id}
+    assert forget_old(database, blobs, pass_days=None, all_days=1).num_inspections == 1
+    with database.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM review_items").scalar_one() == 0
+    assert other.id != audited.id

@@ -137,20 +137,25 @@ class TritonEngine:
             endpoint.close()
 
     def _ask_in_turn(self, image: Pixels, end: float) -> Inference:
+        """One after the other, and those that broke once more: behind one address there may be several servers.
+
+        A proxy cannot send again what it began to answer, so a connection breaks with the server that died
+        although the next one is well.
+        """
         errors: list[EngineError] = []
         model, order, num_up = self._order()
-        images = input_array(image, model.input_type)
-        for position, index in enumerate(order):
-            left = end - time.monotonic()
-            if left <= 0:
-                break
+        images, waiting = input_array(image, model.input_type), list(order)
+        while waiting and (left := end - time.monotonic()) > 0:
+            index = waiting.pop(0)
             try:
                 # Those that are down come last and are refused quickly: they get no share beforehand.
-                outputs = self._endpoints[index].infer(model, images, left / max(1, num_up - position))
+                outputs = self._endpoints[index].infer(model, images, left / max(1, num_up - len(errors)))
                 return unstack(outputs, 1, model.full_name)[0]
             except (EndpointBusy, EndpointLate) as error:
                 errors.append(error)
             except EngineError as error:
+                if len(errors) < len(order):
+                    waiting.append(index)
                 errors.append(error)
                 self._mark(index, model, up=False)
         raise _verdict(errors)

@@ -3,10 +3,9 @@
 An endpoint never waits longer than it is told. What goes wrong is one of three things, because what follows
 differs:
 
-    EndpointDown    it cannot be reached, or fails: ask another one, and leave this one alone until it is ready
-    again EndpointLate    no answer in the time given: ask another one; whether it is down, its ready path will
-    tell EndpointBusy    it refused because its queue is full or would take too long: it is well, ask another
-    one
+    EndpointDown    cannot be reached, or fails: leave it alone until its ready path says otherwise
+    EndpointLate    no answer in the time given: ask another one; whether it is down, its ready path will tell
+    EndpointBusy    refused because its queue is full or too long: it is well, ask another one
 """
 
 from __future__ import annotations

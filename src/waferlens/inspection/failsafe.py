@@ -18,6 +18,7 @@ from waferlens.decision.thresholds import Thresholds
 from waferlens.errors import DeadlineMissed, EngineError, ImageError, Overloaded, WaferlensError
 from waferlens.images.formats import read_image
 from waferlens.inspection.facts import KnownModels, ModelFacts
+from waferlens.inspection.lull import Lull
 from waferlens.inspection.ports import InferencePool
 from waferlens.records import Decision, DecisionKind, Inference, Pixels
 
@@ -64,9 +65,16 @@ class Verdict:
 class FailSafe:
     """Decodes, infers, decides."""
 
-    def __init__(self, pool: InferencePool, models: KnownModels, products: Mapping[str, Product]) -> None:
-        """products: by name; empty where every product and point is accepted."""
+    def __init__(
+        self,
+        pool: InferencePool,
+        models: KnownModels,
+        products: Mapping[str, Product],
+        lull: Lull | None = None,
+    ) -> None:
+        """products: by name; empty where every product and point is accepted. lull: is told of each inference."""
         self._pool, self._models, self._products = pool, models, products
+        self._lull = lull or Lull()
 
     def judge(self, data: bytes, *, product: str | None, point: int, deadline: float) -> Verdict:
         """The verdict on one image file. Raises Overloaded and nothing else."""
@@ -108,6 +116,7 @@ class FailSafe:
         """The answer of a pool, with the facts of the very model that gave it, also while models change."""
         for _ in range(_SWAPS_OUTLIVED):
             version = self._pool.model_version
+            self._lull.begins()
             inference = self._pool.infer(pixels, deadline)
             if time.monotonic() > deadline:
                 raise DeadlineMissed("the answer came too late")

@@ -11,14 +11,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from waferlens.errors import BlobMissing, Conflict, DatabaseLost, NotFound, StorageError, WaferlensError
 from waferlens.images.formats import read_image
 from waferlens.inspection.facts import KnownModels, ModelFacts
+from waferlens.inspection.lull import Lull
 from waferlens.inspection.pictures import PictureMaker
 from waferlens.inspection.ports import InferencePool, Watcher
 from waferlens.records import Inference, Pixels
@@ -30,8 +30,7 @@ from waferlens.storage.stored import Rendering, StoredInspection
 _LOG = logging.getLogger(__name__)
 _MAX_PENDING = 128  # half a megabyte each; what does not fit is drawn later from the original
 _WAIT_SECONDS = 2.0
-_HOLD_SECONDS = 0.3
-_GLANCE_SECONDS = 0.002
+_HOLD_SECONDS = 0.1
 _INFER_SECONDS = 5.0
 _LOOK_BACK_MS = 24 * 3_600_000
 _REPAIR_EVERY_SECONDS = 2.0
@@ -40,11 +39,15 @@ _REPAIR_AT_ONCE = 20
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
+    """asked: somebody waits for the picture. drawn: it is there, or was given up."""
+
     inspection_id: str
     facts: ModelFacts
     pixels: Pixels
     inference: Inference
     queued: float
+    asked: threading.Event = field(default_factory=threading.Event)
+    drawn: threading.Event = field(default_factory=threading.Event)
 
 
 class Renderer:
@@ -57,10 +60,9 @@ class Renderer:
         self._pool, self._models, self._recorder = pool, models, recorder
         self._database, self._watcher = database, watcher
         self._queue: queue.Queue[_Job | None] = queue.Queue(_MAX_PENDING)
-        self._pending: dict[str, threading.Event] = {}
+        self._pending: dict[str, _Job] = {}
         self._makers: dict[str, PictureMaker] = {}
-        self.busy: Callable[[], bool] = lambda: False
-        self._asked = threading.Event()
+        self.lull = Lull()
         self._missed = threading.Event()
         self._missed.set()  # whatever an earlier process left behind
         self._closing = threading.Event()
@@ -83,7 +85,7 @@ class Renderer:
             inference=inference,
             queued=time.monotonic(),
         )
-        self._pending[inspection_id] = threading.Event()
+        self._pending[inspection_id] = job
         try:
             self._queue.put_nowait(job)
         except queue.Full:
@@ -114,6 +116,7 @@ class Renderer:
     def close(self) -> None:
         """Draw what waits, then end."""
         self._closing.set()
+        self.lull.look_again()
         if self._threads[0].is_alive():
             self._queue.put(None)
             for thread in self._threads:
@@ -124,9 +127,9 @@ class Renderer:
             raise NotFound("there is no picture: nothing was inferred", found=inspection.reason)
         pending = self._pending.get(inspection.id)
         if pending is not None:
-            self._asked.set()  # somebody waits for it: do not hold back
-            pending.wait(_WAIT_SECONDS)
-            self._asked.clear()
+            pending.asked.set()
+            self.lull.look_again()
+            pending.drawn.wait(_WAIT_SECONDS)
         found = None
         with contextlib.suppress(DatabaseLost), self._database.reading() as connection:
             found = find_rendering(connection, inspection.id)
@@ -134,7 +137,7 @@ class Renderer:
 
     def _draw_for_ever(self) -> None:
         while (job := self._queue.get()) is not None:
-            self._let_images_pass(job)
+            self._wait_for_a_lull(job)
             try:
                 rendering = self._draw(job.facts, job.pixels, job.inference, job.inspection_id)
                 self._watcher.stage("heatmap", time.monotonic() - job.queued)
@@ -144,17 +147,22 @@ class Renderer:
             except Exception as error:  # it is drawn again from the original
                 _LOG.warning("pictures of %s wait: %s", job.inspection_id, error)
                 self._missed.set()
-                self._pending.pop(job.inspection_id).set()
+                self._pending.pop(job.inspection_id).drawn.set()
 
     def _drawn(self, inspection_id: str, written: Future[str]) -> None:
         if isinstance(written.exception(), StorageError):
             self._missed.set()
-        self._pending.pop(inspection_id).set()
+        self._pending.pop(inspection_id).drawn.set()
 
-    def _let_images_pass(self, job: _Job) -> None:
-        """Wait while an image is being inspected, but no longer than a picture may be late."""
-        while self.busy() and time.monotonic() - job.queued < _HOLD_SECONDS and not self._asked.is_set():
-            time.sleep(_GLANCE_SECONDS)
+    def _wait_for_a_lull(self, job: _Job) -> None:
+        """Also when no image is there: the next one may come while the picture is being drawn."""
+        left = job.queued + _HOLD_SECONDS - time.monotonic()
+        if left > 0 and not self._closing.is_set():
+            self.lull.wait(left, or_when=self._hurries)
+
+    def _hurries(self) -> bool:
+        """Somebody waits for a picture, this one or one behind it."""
+        return self._closing.is_set() or any(job.asked.is_set() for job in list(self._pending.values()))
 
     def _draw(self, facts: ModelFacts, pixels: Pixels, inference: Inference, inspection_id: str) -> Rendering:
         maker = self._makers.get(facts.version)

@@ -1,6 +1,7 @@
 """The use case of the line: every image answered, recorded before it is answered, never PASS by accident.
 
-    decode ─ infer ─ decide ─ record ─ answer            the original is stored while the detector works
+    decode ─ infer ─ decide ─ record ─ answer            while the detector works, the original is stored and
+                                                         an earlier answer to the same request looked up
 
 Knows neither HTTP nor SQL. Pictures are drawn after the answer (``rendering``).
 """
@@ -76,6 +77,7 @@ class InspectionService:
         self._failsafe, self._recorder, self._journal = failsafe, recorder, journal
         self._database, self._renderer, self._watcher, self._options = database, renderer, watcher, options
         self._storing = ThreadPoolExecutor(max_workers=16, thread_name_prefix="originals")
+        self._looking = ThreadPoolExecutor(max_workers=16, thread_name_prefix="earlier")
         self._counting = threading.Lock()
         self._num_inside = 0
 
@@ -89,7 +91,7 @@ class InspectionService:
             self._watcher.alarm("overloaded", "more images at once than there is room for")
             raise Overloaded("the service has no room for another image", expected="a retry in a moment")
         try:
-            return self._earlier(request) or self._inspect(request)
+            return self._inspect(request)
         finally:
             with self._counting:
                 self._num_inside -= 1
@@ -101,6 +103,7 @@ class InspectionService:
     def close(self) -> None:
         """Take no more originals."""
         self._storing.shutdown()
+        self._looking.shutdown()
 
     def _enter(self) -> bool:
         with self._counting:
@@ -110,6 +113,7 @@ class InspectionService:
 
     def _inspect(self, request: InspectionRequest) -> Answered:
         original = self._storing.submit(self._recorder.put_blob, request.data)
+        earlier = None if request.idempotency_key is None else self._looking.submit(self._earlier, request)
         try:
             verdict = self._failsafe.judge(
                 request.data,
@@ -119,8 +123,12 @@ class InspectionService:
             )
         except Overloaded as error:
             original.cancel()
+            if earlier is not None and (answered := earlier.result()) is not None:
+                return answered
             self._watcher.alarm("overloaded", str(error))
             raise
+        if earlier is not None and (answered := earlier.result()) is not None:
+            return answered
         started = time.perf_counter()
         try:
             inspection = self._stored(request, verdict, self._durable(original))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from waferlens.errors import OptionsError
 from waferlens.inspection.failsafe import Product
 from waferlens.inspection.service import ServiceOptions
+from waferlens.review.policy import ReviewOptions
 
 FILE_NAME = "service.toml"
 
@@ -31,12 +32,20 @@ class ProductOptions(BaseModel, frozen=True, extra="forbid"):
     num_points: int | None = Field(None, ge=1, le=100_000, description="of a wafer; none: any point")
 
 
+class StationOptions(BaseModel, frozen=True, extra="forbid"):
+    """The review station in the browser."""
+
+    idle_minutes: float = Field(10.0, gt=0, le=720, description="without use until it asks for the password again")
+
+
 class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     """HOME/service.toml. Without products every product and point is accepted."""
 
     products: dict[str, ProductOptions] = {}
     inspection: ServiceOptions = ServiceOptions()
     retention: RetentionOptions = RetentionOptions()
+    review: ReviewOptions = ReviewOptions()
+    station: StationOptions = StationOptions()
     max_upload_bytes: int = Field(8_388_608, ge=1024, description="of one image")
     max_batch_images: int = Field(500, ge=1, le=10_000, description="of one wafer in one request")
     upload_seconds: float = Field(10.0, gt=0, description="for a body to arrive")
@@ -44,6 +53,10 @@ class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     def known_products(self) -> dict[str, Product]:
         """The products by name."""
         return {name: Product(num_points=told.num_points) for name, told in self.products.items()}
+
+    def num_points(self) -> dict[str, int | None]:
+        """How many points a wafer of each product has, where that is known."""
+        return {name: told.num_points for name, told in self.products.items()}
 
 
 def load_service_settings(home: Path) -> ServiceSettings:

@@ -20,9 +20,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from waferlens.errors import Conflict, NotAuthenticated, NotFound, OptionsError, Overloaded
+from waferlens.storage.attempts import Attempts
 from waferlens.storage.audit import AuditLog
 from waferlens.storage.database import Database
-from waferlens.storage.schema import api_keys, logins, users
+from waferlens.storage.schema import api_keys, logins, sessions, users
 
 LOGIN_SECONDS = 12 * 3600
 """A shift. Then a person logs in again."""
@@ -67,6 +68,7 @@ class Accounts:
 
     def __init__(self, database: Database, audit: AuditLog) -> None:
         self._database, self._audit = database, audit
+        self._attempts = Attempts(database, audit)
         self._hasher = PasswordHasher()
         self._verifying = threading.BoundedSemaphore(_VERIFIED_AT_ONCE)
         # Verified against when there is no such person, so that both answers take the same time.
@@ -135,11 +137,13 @@ class Accounts:
             if connection.execute(update(users).where(active).values(disabled_ms=_now_ms())).rowcount == 0:
                 raise NotFound("no such user", found=name)
             connection.execute(delete(logins).where(logins.c.user == name))
+            connection.execute(delete(sessions).where(sessions.c.user == name))
             entry = self._audit.append(connection, actor, "user disabled", {"name": name})
         self._audit.note_head(entry)
 
-    def log_in(self, name: str, password: str) -> tuple[str, Identity]:
-        """A token for one shift. Raises NotAuthenticated, whatever of the two is wrong; Overloaded."""
+    def verify(self, name: str, password: str) -> Identity:
+        """Who this is. Raises NotAuthenticated, whatever of the two is wrong; TooManyAttempts, Overloaded."""
+        self._attempts.begin(name, _now_ms())
         with self._database.reading() as connection:
             active = (users.c.name == name) & users.c.disabled_ms.is_(None)
             person = connection.execute(select(users).where(active)).first()
@@ -153,12 +157,18 @@ class Accounts:
             self._verifying.release()
         if person is None:
             raise NotAuthenticated("name or password is wrong")
+        self._attempts.succeeded(name)
+        return Identity(name=name, role=Role(person.role))
+
+    def log_in(self, name: str, password: str) -> tuple[str, Identity]:
+        """A token for one shift. Raises as ``verify`` does."""
+        identity = self.verify(name, password)
         secret = secrets.token_urlsafe(32)
         with self._database.writing() as connection:
             connection.execute(delete(logins).where(logins.c.expires_ms < _now_ms()))
             row = {"secret_hash": _hash(secret), "user": name, "expires_ms": _now_ms() + LOGIN_SECONDS * 1000}
             connection.execute(insert(logins), row)
-        return f"{_LOGIN_PREFIX}_{secret}", Identity(name=name, role=Role(person.role))
+        return f"{_LOGIN_PREFIX}_{secret}", identity
 
     def identify(self, token: str) -> Identity:
         """Whose token this is. Raises NotAuthenticated, DatabaseLost."""

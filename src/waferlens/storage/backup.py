@@ -25,11 +25,11 @@ from waferlens.bundle.manifest import sha256_of
 from waferlens.errors import BlobMissing, DataError
 from waferlens.storage.blobs import BlobStore, LocalBlobs
 from waferlens.storage.database import Database
-from waferlens.storage.schema import metadata
+from waferlens.storage.tables import metadata
 
 _ROWS, _MANIFEST = "record.jsonl.gz", "manifest.json"
 _AT_ONCE = 500
-_NUMBERED = ("dispositions", "bands")
+_NUMBERED = ("dispositions", "bands", "settlements")
 _PICTURES = ("heatmap", "reconstruction")
 
 

@@ -52,9 +52,10 @@ def bands_of(connection: Connection, model_version: str, *, limit: int) -> list[
     return [Band(**_without_seq(row)) for row in connection.execute(query).mappings()]
 
 
-def add_disposition(connection: Connection, disposition: Disposition) -> None:
-    """What is settled about a wafer now."""
-    connection.execute(insert(dispositions), vars(disposition) | {"disposition": str(disposition.disposition)})
+def add_disposition(connection: Connection, disposition: Disposition) -> int:
+    """What is settled about a wafer now; the number of its row."""
+    row = vars(disposition) | {"disposition": str(disposition.disposition)}
+    return int(connection.execute(insert(dispositions).returning(dispositions.c.seq), row).scalar_one())
 
 
 def newest_disposition(connection: Connection, wafer_id: str) -> Disposition | None:

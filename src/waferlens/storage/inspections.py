@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, select
+from sqlalchemy import Connection, ScalarSelect, Select, and_, func, insert, select
 
 from waferlens.records import DecisionKind
 from waferlens.storage.schema import idempotency_keys, inspections, renderings
@@ -123,14 +123,15 @@ def page_of_inspections(
 def points_of_wafer(connection: Connection, wafer_id: str) -> list[StoredInspection]:
     """The last inspection of every point of a wafer, by point."""
     table = inspections.c
-    newest = (
-        select(func.max(table.id))
-        .where(table.wafer_id == wafer_id)
-        .group_by(table.inspection_point)
-        .scalar_subquery()
-    )
-    query = select(inspections).where(table.id.in_(newest)).order_by(table.inspection_point)
+    query = select(inspections).where(table.id.in_(newest_of_points(wafer_id))).order_by(table.inspection_point)
     return [_inspection_of(row) for row in connection.execute(query).mappings()]
+
+
+def newest_of_points(wafer_id: str) -> ScalarSelect[Any]:
+    """The ids of the last inspection of every point of a wafer, as a part of a query."""
+    table = inspections.c
+    newest = select(func.max(table.id)).where(table.wafer_id == wafer_id).group_by(table.inspection_point)
+    return newest.scalar_subquery()
 
 
 def recent_wafers(connection: Connection, *, num_inspections: int) -> list[tuple[str, int, int]]:

@@ -33,24 +33,40 @@ _LOST_FOR_SECONDS = 1.0
 """After a failure the database is left alone that long: each image would wait for its own time-out otherwise."""
 
 
+Consequences = Callable[[Connection, StoredInspection], None]
+"""What else is written of an inspection, in its own transaction: both are kept, or neither."""
+
+
+def _none(_connection: Connection, _inspection: StoredInspection) -> None:
+    """Nothing else."""
+
+
 @dataclass(frozen=True)
 class _Write:
     content: StoredInspection | Rendering
     done: Future[str] = field(default_factory=Future)
 
-    def apply(self, connection: Connection) -> None:
+    def apply(self, connection: Connection, consequences: Consequences) -> None:
         if isinstance(self.content, Rendering):
             insert_rendering(connection, self.content)
         else:
             insert_inspection(connection, self.content)
+            consequences(connection, self.content)
 
 
 class Recorder:
     """Takes inspections and originals from any thread; answers when they are durable."""
 
-    def __init__(self, database: Database, blobs: BlobStore, journal: Journal) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        journal: Journal,
+        consequences: Consequences | None = None,
+    ) -> None:
         """Starts the two threads; ``close`` ends them."""
         self._database, self._blobs, self._journal = database, blobs, journal
+        self._consequences = consequences or _none
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._lost_until = 0.0
         self._store_lost_until = 0.0
@@ -138,7 +154,7 @@ class Recorder:
                 raise DatabaseLost("the database was lost a moment ago")
             with self._database.writing() as connection:
                 for write in batch:
-                    write.apply(connection)
+                    write.apply(connection, self._consequences)
         except IntegrityError:
             self._commit_one_by_one(batch)
         except DatabaseLost as error:
@@ -199,11 +215,11 @@ class Recorder:
                 return
         try:
             with self._database.writing() as connection:
-                insert_inspection(connection, entry)
+                _Write(entry).apply(connection, self._consequences)
         except IntegrityError:
             # Its key was used again meanwhile: the retry is recorded. This one is kept too, without key.
             with self._database.writing() as connection:
-                insert_inspection(connection, _without_key(entry))
+                _Write(_without_key(entry)).apply(connection, self._consequences)
 
     def drain_blobs(self) -> int:
         """Bring spooled blobs to the store; how many. Raises BlobStoreLost."""

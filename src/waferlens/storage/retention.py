@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from waferlens.records import DecisionKind
 from waferlens.storage.blobs import BlobStore
 from waferlens.storage.database import Database
+from waferlens.storage.review_tables import known_answers, review_items
 from waferlens.storage.schema import idempotency_keys, inspections, renderings
 from waferlens.storage.stored import first_id_at
 
@@ -68,19 +70,26 @@ def forget_old(
 
 
 def delete_older_than(connection: Connection, moment_ms: int, keep: Iterable[DecisionKind], limit: int) -> Gone:
-    """Delete up to ``limit`` inspections from before a moment, but of no decision in ``keep``."""
-    table = inspections.c
+    """Delete up to ``limit`` inspections from before a moment, but of no decision in ``keep``.
+
+    Where some are kept, so are those that people have looked at or are to: with a verdict, an image is a label.
+    """
+    table, kept = inspections.c, [str(kind) for kind in keep]
     query = (
         select(table.id, table.original)
-        .where(table.id < first_id_at(moment_ms), table.decision.not_in([str(kind) for kind in keep]))
+        .where(table.id < first_id_at(moment_ms), table.decision.not_in(kept))
         .order_by(table.id)
         .limit(limit)
     )
+    if kept:
+        query = query.where(*_nobody_looks(table.id))
     rows = connection.execute(query).all()
     ids = [row.id for row in rows]
     drawn = connection.execute(select(renderings).where(renderings.c.inspection_id.in_(ids))).all()
     connection.execute(delete(renderings).where(renderings.c.inspection_id.in_(ids)))
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.inspection_id.in_(ids)))
+    is_open = review_items.c.inspection_id.in_(ids) & review_items.c.closed_ms.is_(None)
+    connection.execute(delete(review_items).where(is_open))
     connection.execute(delete(inspections).where(table.id.in_(ids)))
     return Gone(
         num_inspections=len(ids),
@@ -97,3 +106,11 @@ def forget_keys_older_than(connection: Connection, moment_ms: int) -> int:
 def _is_used(connection: Connection, original: str) -> bool:
     query = select(inspections.c.id).where(inspections.c.original == original).limit(1)
     return connection.execute(query).first() is not None
+
+
+def _nobody_looks(inspection_id: Any) -> list[ColumnElement[bool]]:
+    items, known = review_items.c.inspection_id, known_answers.c.inspection_id
+    return [
+        ~select(items).where(items == inspection_id).exists(),
+        ~select(known).where(known == inspection_id).exists(),
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -122,6 +123,27 @@ logins = Table(
     Column("secret_hash", String(64), primary_key=True),
     Column("user", String(64), nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
+)
+
+sign_in_attempts = Table(
+    "sign_in_attempts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("num_attempts", Integer, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Index("sign_in_attempts_by_age", "last_ms"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("secret_hash", String(64), primary_key=True),
+    Column("user", String(64), nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("locked", Boolean, nullable=False),
+    Index("sessions_of_a_user", "user"),
+    Index("sessions_by_age", "opened_ms"),
 )
 
 audit_log = Table(

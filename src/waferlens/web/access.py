@@ -1,7 +1,9 @@
 """Who may do what: one table of role by endpoint, one check that every request passes.
 
-A route that is not in the table does not start (``check_table``). Verified keys are remembered for a few seconds,
-so that an image does not cost a query; while the database is lost, for as long as a shift.
+``ACCESS`` are the endpoints for machines: a key or a token in the header. ``PAGES`` are those of the station in a
+browser: a session's cookie (``visits``). A route that is in neither table does not start (``check_table``).
+Verified keys are remembered for a few seconds, so that an image does not cost a query; while the database is lost,
+for as long as a shift.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from waferlens.errors import DatabaseLost, NotAllowed, NotAuthenticated
+from waferlens.errors import DatabaseLost, NotAllowed, NotAuthenticated, SessionLocked
 from waferlens.storage.accounts import LOGIN_SECONDS, Accounts, Identity, Role
+from waferlens.web.visits import check_form, visit_of
 
 _PUBLIC: frozenset[Role] | None = None
 _ALL = frozenset(Role)
@@ -57,6 +60,23 @@ ACCESS: Mapping[tuple[str, str], frozenset[Role] | None] = {
 }
 """Method and path to the roles that may; None: anybody."""
 
+PAGES: Mapping[tuple[str, str], frozenset[Role] | None] = {
+    ("GET", "/"): _PUBLIC,
+    ("GET", "/station/assets/{version}/{name}"): _PUBLIC,
+    ("GET", "/station/sign-in"): _PUBLIC,
+    ("POST", "/station/sign-in"): _PUBLIC,
+    ("POST", "/station/theme"): _PUBLIC,
+    ("POST", "/station/sign-out"): _SETTLING,
+    ("GET", "/station/unlock"): _SETTLING,
+    ("POST", "/station/unlock"): _SETTLING,
+    ("POST", "/station/lock"): _SETTLING,
+    ("POST", "/station/awake"): _SETTLING,
+    ("GET", "/station"): _SETTLING,
+}
+"""The same for the pages of the station. A machine's account has no business there."""
+
+_WHILE_LOCKED = {("GET", "/station/unlock"), ("POST", "/station/unlock"), ("POST", "/station/sign-out")}
+
 _FRESH_SECONDS = 5.0
 _MAX_REMEMBERED = 4096
 
@@ -95,7 +115,11 @@ class Gate:
 
 async def check_access(request: Request) -> None:
     """The dependency of every route: puts the caller into ``request.state`` or raises."""
-    roles = ACCESS[request.method, request.scope["route"].path]
+    endpoint = request.method, request.scope["route"].path
+    if endpoint in PAGES:
+        await _check_page(request, endpoint, PAGES[endpoint])
+        return
+    roles = ACCESS[endpoint]
     if roles is _PUBLIC:
         return
     kind, _, token = request.headers.get("authorization", "").partition(" ")
@@ -103,11 +127,27 @@ async def check_access(request: Request) -> None:
         raise NotAuthenticated("no key was sent", expected="Authorization: Bearer KEY")
     gate: Gate = request.app.state.gate
     identity = await gate.identify(token.strip())
+    _require_role(identity, roles)
+    request.state.identity = identity
+
+
+async def _check_page(request: Request, endpoint: tuple[str, str], roles: frozenset[Role] | None) -> None:
+    """A person in a browser. What changes something must also come from a page of the station itself."""
+    if roles is not _PUBLIC:
+        visit = await run_in_threadpool(visit_of, request)
+        if visit.session.locked and endpoint not in _WHILE_LOCKED:
+            raise SessionLocked("the session is locked", expected="the password again")
+        _require_role(visit.session.identity, roles)
+        request.state.visit, request.state.identity = visit, visit.session.identity
+    if request.method == "POST":
+        await check_form(request)
+
+
+def _require_role(identity: Identity, roles: frozenset[Role] | None) -> None:
     if roles is not None and identity.role not in roles:
         raise NotAllowed(
             "this role may not do this", expected=" or ".join(sorted(map(str, roles))), found=str(identity.role)
         )
-    request.state.identity = identity
 
 
 def caller(request: Request) -> Identity:
@@ -117,7 +157,7 @@ def caller(request: Request) -> Identity:
 
 
 def check_table(routers: Iterable[APIRouter]) -> None:
-    """Raises KeyError unless the table has exactly the routes of these routers."""
+    """Raises KeyError unless the tables have exactly the routes of these routers."""
     routes = {
         (method, route.path)
         for router in routers
@@ -125,6 +165,6 @@ def check_table(routers: Iterable[APIRouter]) -> None:
         if isinstance(route, APIRoute)
         for method in route.methods or ()
     }
-    differing = routes ^ set(ACCESS)
+    differing = routes ^ (set(ACCESS) | set(PAGES))
     if differing:
         raise KeyError(f"routes and the table of access differ: {sorted(differing)}")

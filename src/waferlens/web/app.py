@@ -15,9 +15,13 @@ from starlette.datastructures import MutableHeaders
 
 from waferlens import __version__
 from waferlens.errors import StorageError
+from waferlens.storage.sessions import Sessions
 from waferlens.web import docs, health, inspecting, models, people, recorded, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
+from waferlens.web.station import line, signing
+from waferlens.web.station.shell import Shell
+from waferlens.web.station.troubles import trouble
 from waferlens.wiring.serve import Service
 
 _FOLLOW_SECONDS = 2.0
@@ -35,6 +39,7 @@ Send a key as `Authorization: Bearer KEY`. Errors are problem details (RFC 9457)
 """
 
 _ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, models, people, health, docs))
+_STATION = tuple(part.router for part in (signing, line))
 
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -52,15 +57,18 @@ def build_app(service: Service) -> FastAPI:
         dependencies=[Depends(check_access)],
         lifespan=_following,
     )
-    for router in _ROUTERS:
+    for router in _ROUTERS + _STATION:
         app.include_router(router)
     app.state.service = service
     app.state.gate = Gate(service.record.accounts)
+    idle_seconds = 60 * service.settings.station.idle_minutes
+    app.state.sessions = Sessions(service.record.database, service.record.audit, idle_seconds)
+    app.state.shell = Shell(idle_seconds)
     app.state.executor = ThreadPoolExecutor(
         service.settings.inspection.max_waiting + 8, thread_name_prefix="inspect"
     )
-    answer_with_problems(app)
-    check_table(_ROUTERS)
+    answer_with_problems(app, trouble)
+    check_table(_ROUTERS + _STATION)
     app.add_middleware(_EveryAnswer, service=service)
     _describe_keys(app)
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -15,9 +16,12 @@ from waferlens import errors
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1
 
+Draw = Callable[[Request, Exception, int, str, str | None], Response | None]
+
 STATUS: dict[type[errors.WaferlensError], int] = {
     errors.NotAuthenticated: 401,
     errors.NotAllowed: 403,
+    errors.TooManyAttempts: 429,
     errors.NotFound: 404,
     errors.BlobMissing: 404,
     errors.RequestTooSlow: 408,
@@ -56,32 +60,36 @@ def status_of(error: errors.WaferlensError) -> int:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def answer_with_problems(app: FastAPI) -> None:
-    """Register the handlers."""
-    app.add_exception_handler(errors.WaferlensError, _own)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unforeseen)
+def answer_with_problems(app: FastAPI, draw: Draw) -> None:
+    """Register the handlers. draw: makes a page of a problem where a person asked, None elsewhere."""
 
+    def answer(
+        request: Request, raised: Exception, status: int, title: str, detail: str | None = None, **more: Any
+    ) -> Response:
+        return draw(request, raised, status, title, detail) or problem(status, title, detail, **more)
 
-def _own(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.WaferlensError)
-    return problem(status_of(error), error.what, str(error), error=type(error).__name__)
+    def own(request: Request, error: Exception) -> Response:
+        assert isinstance(error, errors.WaferlensError)
+        return answer(request, error, status_of(error), error.what, str(error), error=type(error).__name__)
 
+    def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        found = [{"where": list(map(str, each["loc"])), "what": each["msg"]} for each in error.errors()]
+        detail = "; ".join(f"{each['where'][-1]}: {each['what']}" for each in found) if found else None
+        drawn = draw(request, error, 422, "the form is not as expected", detail)
+        return drawn or problem(422, "the request is not as documented", errors=found)
 
-def _invalid(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    found = [{"where": list(map(str, each["loc"])), "what": each["msg"]} for each in error.errors()]
-    return problem(422, "the request is not as documented", errors=found)
+    def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        answered = answer(request, error, error.status_code, str(error.detail))
+        answered.headers.update(error.headers or {})
+        return answered
 
+    def unforeseen(request: Request, error: Exception) -> Response:
+        _LOG.exception("unforeseen", exc_info=error)
+        return answer(request, error, 500, "an error that nobody foresaw", type(error).__name__)
 
-def _http(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    answer = problem(error.status_code, str(error.detail))
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-def _unforeseen(_request: Request, error: Exception) -> Response:
-    _LOG.exception("unforeseen", exc_info=error)
-    return problem(500, "an error that nobody foresaw", type(error).__name__)
+    app.add_exception_handler(errors.WaferlensError, own)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unforeseen)

@@ -17,6 +17,7 @@ from waferlens.storage.histories import newest_band
 from waferlens.storage.journal import Journal
 from waferlens.storage.recorder import Recorder
 from waferlens.wiring.record import Record, open_journal
+from waferlens.wiring.review import Review, open_review
 from waferlens.wiring.trusted import verify_configured
 
 
@@ -33,6 +34,7 @@ class Service:
     recorder: Recorder
     journal: Journal
     metrics: ServiceMetrics
+    review: Review
 
     def swap(self, bundle: Path) -> str:
         """Go over to another bundle; its version. Raises BundleError, EngineError: the old one stays."""
@@ -68,11 +70,13 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
     """The use case over a pool that has loaded the bundle of these facts. Raises DatabaseLost, OSError."""
     metrics, journal = ServiceMetrics(), open_journal(record.home)
     models = KnownModels(facts)
-    recorder = Recorder(record.database, record.blobs, journal)
+    review = open_review(record, settings.review, settings.num_points())
+    review.begin()
+    recorder = Recorder(record.database, record.blobs, journal, review.admitting.admit)
     renderer = Renderer(pool, models, recorder, record.database, metrics)
     renderer.start()
     inspections = InspectionService(
-        FailSafe(pool, models, settings.known_products()),
+        FailSafe(pool, models, settings.known_products(), renderer.lull),
         recorder,
         journal,
         record.database,
@@ -88,7 +92,6 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         "waferlens_pictures_pending", "Inspections whose pictures are not drawn yet.", renderer.num_pending
     )
     metrics.gauge("waferlens_ready", "Whether an image sent now would be inferred.", lambda: float(pool.ready))
-    renderer.busy = lambda: inspections.num_inside() > 0
     service = Service(
         record=record,
         settings=settings,
@@ -99,6 +102,7 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         recorder=recorder,
         journal=journal,
         metrics=metrics,
+        review=review,
     )
     service.follow_bands()
     return service

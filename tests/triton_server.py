@@ -7,6 +7,7 @@ stub runs models in must be named in the configuration.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -17,7 +18,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-triton"
 _PACKAGES = ENVIRONMENT / "lib" / "python3.11" / "site-packages"
 _SERVER = _PACKAGES / "pytriton" / "tritonserver"
@@ -94,6 +95,7 @@ class TritonServer:
                 env=os.environ | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # its Python stubs outlive it otherwise when it is killed
             )
 
     def wait(self, seconds: float = 90) -> None:
@@ -144,6 +146,8 @@ class TritonServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process = None
         for region in self._regions:
             region.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Where people settle what the model doubts: queue, verdicts, agreement, blind audits, labels."""

@@ -1,0 +1,21 @@
+"""What the review asks of the world: the time. It is given to it, so that a lapsed claim can be seen in a test."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970 UTC."""
+
+
+class WallClock:
+    """The machine's own."""
+
+    def now_ms(self) -> int:
+        """See ``Clock.now_ms``."""
+        return time.time_ns() // 1_000_000

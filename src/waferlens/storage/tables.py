@@ -1,0 +1,8 @@
+"""Every table of the record: whoever copies or compares the whole of it takes ``metadata`` from here."""
+
+from __future__ import annotations
+
+from waferlens.storage.review_tables import review_items
+from waferlens.storage.schema import metadata
+
+__all__ = ["metadata", "review_items"]

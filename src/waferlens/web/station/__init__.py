@@ -1,0 +1,1 @@
+"""The station in the browser: pages drawn on the server, all that they load inside the package."""

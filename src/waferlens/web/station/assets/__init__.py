@@ -1,0 +1,1 @@
+"""What pages load: styles, scripts, signs. Nothing comes from elsewhere."""
