@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from waferlens.errors import OptionsError
 from waferlens.inspection.failsafe import Product
 from waferlens.inspection.service import ServiceOptions
+from waferlens.monitoring.options import MapOptions, WatchOptions
 from waferlens.review.policy import ReviewOptions
 
 FILE_NAME = "service.toml"
@@ -30,6 +31,7 @@ class ProductOptions(BaseModel, frozen=True, extra="forbid"):
     """A product that may be inspected."""
 
     num_points: int | None = Field(None, ge=1, le=100_000, description="of a wafer; none: any point")
+    map: MapOptions | None = None
 
 
 class StationOptions(BaseModel, frozen=True, extra="forbid"):
@@ -46,6 +48,7 @@ class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     retention: RetentionOptions = RetentionOptions()
     review: ReviewOptions = ReviewOptions()
     station: StationOptions = StationOptions()
+    watch: WatchOptions = WatchOptions()
     max_upload_bytes: int = Field(8_388_608, ge=1024, description="of one image")
     max_batch_images: int = Field(500, ge=1, le=10_000, description="of one wafer in one request")
     upload_seconds: float = Field(10.0, gt=0, description="for a body to arrive")

@@ -16,7 +16,7 @@ from starlette.datastructures import MutableHeaders
 from waferlens import __version__
 from waferlens.errors import StorageError
 from waferlens.storage.sessions import Sessions
-from waferlens.web import docs, health, inspecting, models, people, recorded, wafers
+from waferlens.web import alarms, docs, health, inspecting, models, people, recorded, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
 from waferlens.web.station import line, signing
@@ -38,7 +38,7 @@ _DESCRIPTION = """Wafer surface inspection: post an image, get PASS, REVIEW or R
 Send a key as `Authorization: Bearer KEY`. Errors are problem details (RFC 9457). Nothing is answered from a cache.
 """
 
-_ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, models, people, health, docs))
+_ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, alarms, models, people, health, docs))
 _STATION = tuple(part.router for part in (signing, line))
 
 Message = dict[str, Any]
