@@ -17,7 +17,7 @@ from waferlens import __version__
 from waferlens.errors import StorageError
 from waferlens.monitoring.line import LineWatch
 from waferlens.storage.sessions import Sessions
-from waferlens.web import docs, health, inspecting, models, people, recorded, wafers
+from waferlens.web import alarms, docs, health, inspecting, models, people, recorded, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
 from waferlens.web.station.pages import all_pages
@@ -39,7 +39,7 @@ _DESCRIPTION = """Wafer surface inspection: post an image, get PASS, REVIEW or R
 Send a key as `Authorization: Bearer KEY`. Errors are problem details (RFC 9457). Nothing is answered from a cache.
 """
 
-_ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, models, people, health, docs))
+_ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, alarms, models, people, health, docs))
 
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
