@@ -29,7 +29,7 @@ from waferlens.storage.schema import metadata
 
 _ROWS, _MANIFEST = "record.jsonl.gz", "manifest.json"
 _AT_ONCE = 500
-_NUMBERED = ("dispositions", "bands")
+_NUMBERED = ("dispositions", "bands", "model_moves")
 _PICTURES = ("heatmap", "reconstruction")
 
 
