@@ -25,6 +25,10 @@
     │   ├── BlobMissing                  no blob of this name is stored
     │   └── DuplicateRequest             another inspection was stored under this idempotency key
     ├── AuditError                       the audit log is not what was written
+    ├── LifecycleError                   a model cannot become, or stay, what was asked
+    │   ├── IllegalMove                  a rollout does not go from this state to that one
+    │   ├── RegistryError                the model registry does not answer, or contradicts the record
+    │   └── GateRefused                  a model, or what it would learn from, misses a threshold
     ├── RequestError                     what a caller asked for cannot be done
     │   ├── RequestTooLarge              the body is larger than the service accepts
     │   ├── RequestTooSlow               the body did not arrive in time
@@ -167,6 +171,22 @@ class DuplicateRequest(StorageError):
 
 class AuditError(WaferlensError):
     """The audit log is not what was written."""
+
+
+class LifecycleError(WaferlensError):
+    """A model cannot become, or stay, what was asked."""
+
+
+class IllegalMove(LifecycleError):
+    """A rollout does not go from this state to that one."""
+
+
+class RegistryError(LifecycleError):
+    """The model registry does not answer, or contradicts the record."""
+
+
+class GateRefused(LifecycleError):
+    """A model, or the data that it would learn from, misses a threshold."""
 
 
 class RequestError(WaferlensError):

@@ -8,7 +8,7 @@ from waferlens.cli.main import app
 
 COMMANDS = {
     "demo", "explore", "baseline", "train", "evaluate", "robustness", "pod", "inspect", "export", "bench", "data",
-    "bundle", "triton",
+    "bundle", "triton", "models", "rollout",
     "serve", "client", "keys", "users", "audit", "backup", "restore", "prune",
 }  # fmt: skip
 
@@ -31,6 +31,18 @@ def test_the_promised_commands_are_there_and_listed(here):
         "data": {"synth", "check"},
         "bundle": {"keygen", "sign", "verify"},
         "triton": {"export"},
+        "models": {
+            "list",
+            "show",
+            "register",
+            "promote",
+            "rollback",
+            "archive",
+            "restore",
+            "verify",
+            "diff",
+        },
+        "rollout": {"status", "start", "advance", "abort"},
         "bench": {"engines", "serve"},
         "keys": {"create", "list", "revoke"},
         "users": {"create"},

@@ -7,7 +7,21 @@ from collections.abc import Sequence
 
 import typer
 
-from waferlens.cli import bundles, console, data, learn, look, monitor, review, service, ship, triton, upkeep
+from waferlens.cli import (
+    bundles,
+    console,
+    data,
+    learn,
+    look,
+    models,
+    monitor,
+    review,
+    rollout,
+    service,
+    ship,
+    triton,
+    upkeep,
+)
 from waferlens.cli.defaulting import DefaultingGroup
 from waferlens.errors import WaferlensError
 
@@ -29,6 +43,8 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(bundles.app, name="bundle")
 app.add_typer(triton.app, name="triton")
+app.add_typer(models.app, name="models")
+app.add_typer(rollout.app, name="rollout")
 app.command("demo")(learn.demo)
 app.command("explore")(look.explore)
 app.command("baseline")(look.baseline)

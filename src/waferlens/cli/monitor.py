@@ -27,7 +27,7 @@ Days = Annotated[float, typer.Option("--days", min=0.001, max=100_000, help="The
 
 @app.command("drift")
 def drift(home: Home, bundle: Bundle = None, page: Page = None, as_json: AsJson = False) -> None:
-    """What moved since the levels were learned: a station's lamp, a product, a point, everything. Raises alarms."""
+    """What moved since the levels were learned: a lamp, a product, a point, everything. Raises alarms."""
     from waferlens.bundle.contents import load_reference
     from waferlens.monitoring.drift_page import drift_sections, moment
     from waferlens.monitoring.pages import write_page

@@ -90,6 +90,16 @@ def blob_url() -> str | None:
     return _told("WAFERLENS_BLOB_URL")
 
 
+def registry_url(home: Path) -> str:
+    """``WAFERLENS_MLFLOW_URL``: of an MLflow server; without it a SQLite file in the home folder."""
+    return _told("WAFERLENS_MLFLOW_URL") or f"sqlite:///{(home / 'mlflow.db').absolute()}"
+
+
+def archive_url() -> str | None:
+    """``WAFERLENS_ARCHIVE_URL``: a bucket for old versions, as for images; None: a folder in the home folder."""
+    return _told("WAFERLENS_ARCHIVE_URL")
+
+
 def client_key() -> str | None:
     """``WAFERLENS_KEY``: the key that a client sends."""
     return _told("WAFERLENS_KEY")

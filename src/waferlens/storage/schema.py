@@ -174,3 +174,46 @@ bands = Table(
     Column("set_ms", BigInteger, nullable=False),
     Index("bands_of_a_model", "model_version", "seq"),
 )
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    Column("version", String(128), primary_key=True),
+    Column("state", String(16)),
+    Column("slot", String(16)),
+    Column("source_hash", String(64), nullable=False),
+    Column("bundle_hash", String(64)),
+    Column("identity", Text, nullable=False),
+    Column("product", String(64), nullable=False),
+    Column("archive", String(64)),
+    Column("canary_share", Float),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+    UniqueConstraint("slot", name="model_versions_one_a_slot"),
+    UniqueConstraint("source_hash", name="model_versions_registered_once"),
+)
+
+model_moves = Table(
+    "model_moves",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("version", String(128), nullable=False),
+    Column("from_state", String(16)),
+    Column("to_state", String(16), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("model_moves_of_a_version", "version", "seq"),
+)
+
+challenger_scores = Table(
+    "challenger_scores",
+    metadata,
+    Column("model_version", String(128), primary_key=True),
+    Column("inspection_id", String(32), primary_key=True),
+    Column("scored_ms", BigInteger, nullable=False),
+    Column("decision", String(6)),
+    Column("score", Float),
+    Column("inference_ms", Float),
+    Column("failure", String(32)),
+)

@@ -1,0 +1,75 @@
+"""``rollout``: from a registered version over shadow and canary to the champion, or back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from waferlens.cli import console
+from waferlens.cli.arguments import AsJson
+from waferlens.cli.models import Reason, VersionName
+from waferlens.cli.service import Home, operator
+
+app = typer.Typer(no_args_is_help=True, help="Try a version beside the champion: shadow, canary, champion.")
+
+
+@app.command()
+def status(home: Home, as_json: AsJson = False) -> None:
+    """Champion, challenger and previous, and the newest moves with who and why."""
+    from waferlens.wiring.lifecycle import aliases_of, open_life
+
+    rollout = open_life(home).rollout
+    roles, moves = rollout.roles(), [vars(move) for move in rollout.history(limit=20)]
+    aliases = aliases_of(roles)
+    if as_json:
+        console.print_json({**aliases, "canary_share": roles.canary_share, "moves": moves})
+        return
+    console.print_table("Roles", ["role", "version"], [[name, told or "nobody"] for name, told in aliases.items()])
+    rows = [[m["version"], m["from_state"] or "", m["to_state"], m["actor"], m["reason"]] for m in moves]
+    console.print_table("Moves, newest first", ["version", "from", "to", "who", "why"], rows)
+
+
+@app.command()
+def start(home: Home, version: VersionName, reason: Reason) -> None:
+    """Let a registered version score every image beside the champion (shadow)."""
+    from waferlens.lifecycle.rollout import Because
+    from waferlens.wiring.lifecycle import open_life
+
+    life = open_life(home)
+    life.rollout.start(version, Because(actor=operator(), reason=reason))
+    console.print_line(f"{version} is in shadow")
+    _follow(life.try_to_follow())
+
+
+@app.command()
+def advance(
+    home: Home,
+    reason: Reason,
+    share: Annotated[
+        float, typer.Option("--share", min=0.001, max=0.5, help="Of wafers, when it becomes a canary.")
+    ] = 0.1,
+) -> None:
+    """From shadow to canary, from canary to champion."""
+    from waferlens.wiring.lifecycle import advance as advance_life
+    from waferlens.wiring.lifecycle import open_life
+
+    life = open_life(home)
+    console.print_line(advance_life(life, share, actor=operator(), reason=reason))
+    _follow(life.try_to_follow())
+
+
+@app.command()
+def abort(home: Home, reason: Reason) -> None:
+    """Refuse the challenger; the champion goes on alone."""
+    from waferlens.lifecycle.rollout import Because
+    from waferlens.wiring.lifecycle import open_life
+
+    life = open_life(home)
+    console.print_line(f"{life.rollout.abort(Because(actor=operator(), reason=reason))} is refused")
+    _follow(life.try_to_follow())
+
+
+def _follow(lines: list[str]) -> None:
+    for line in lines:
+        console.status_console().print(line, soft_wrap=True)
