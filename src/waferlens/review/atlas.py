@@ -121,8 +121,8 @@ def principal_axes(latents: FloatArray, normals: FloatArray) -> FloatArray:
 
 def _flat(axes: FloatArray) -> FloatArray:
     """(N, C) to places (N, 2) in [-1, 1]; logarithmic far out: one image does not press the others together."""
-    scale = np.median(np.abs(axes[:, :2]), axis=0)
-    pressed = np.arcsinh(axes[:, :2] / np.maximum(scale, 1e-12))
+    scale = float(np.median(np.linalg.norm(axes[:, :2], axis=1)))
+    pressed = np.arcsinh(axes[:, :2] / max(scale, 1e-12))
     return np.asarray(pressed / np.maximum(np.abs(pressed).max(), 1e-12), dtype=np.float32)
 
 
