@@ -1,15 +1,14 @@
-"""The station over a service that needs no network, as the tests of access and forms see it."""
+"""The station twice: over a pool without a network for questions of access, over a real bundle for browsers."""
 
 from __future__ import annotations
 
 import pytest
-from station_client import PASSWORD, StationClient
+from busy import PASSWORD, PEOPLE, a_real_service, images, send
+from station_client import StationClient
 
 import line
+from browser import a_browser
 from waferlens.settings.service import ProductOptions, ServiceSettings
-from waferlens.storage.accounts import Role
-
-PEOPLE = {"ann": Role.INSPECTOR, "bea": Role.INSPECTOR, "eve": Role.ENGINEER, "ada": Role.ADMIN}
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +38,24 @@ def visit(served_station):
     yield open_one
     for client in opened:
         client.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with a_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """PNG files by wafer and point."""
+    return images()
+
+
+@pytest.fixture(scope="module")
+def busy_station(tmp_path_factory, exported, drawn):
+    """A real service over the tiny detector, with inspected wafers; each file of tests has its own."""
+    home = tmp_path_factory.mktemp("busy")
+    with a_real_service(home, exported) as service, line.listening(service) as served:
+        send(served, drawn)
+        yield served

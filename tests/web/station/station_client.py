@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode
 
-PASSWORD = "correct horse battery staple"
+from busy import PASSWORD
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from station_client import PASSWORD, StationClient
+from busy import PASSWORD
+from station_client import StationClient
 
 from waferlens.storage.accounts import Role
 from waferlens.web.access import PAGES
