@@ -110,6 +110,12 @@ class ReviewQueue:
                 raise NotAllowed("this item was not given to you", expected="one that you claimed", found=item_id)
             return self._look(connection, item)
 
+    def hides_from(self, who: Identity, inspection_id: str) -> bool:
+        """Whether a person has this inspection as a blind look just now: no other page may tell them either."""
+        with self._database.reading() as connection:
+            held = review_queue.held_items(connection, who.name)
+        return any(item.inspection_id == inspection_id and item.hides_score for item in held)
+
     def arbitrations(self, who: Identity, *, limit: int = 100) -> list[Look]:
         """What waits for an arbiter, oldest first. Raises NotAllowed."""
         self._require_arbiter(who)

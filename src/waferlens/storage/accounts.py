@@ -164,7 +164,8 @@ class Accounts:
         """Who this is. Raises NotAuthenticated, whatever of the two is wrong; TooManyAttempts, Overloaded."""
         self._attempts.begin(name, _now_ms())
         with self._database.reading() as connection:
-            active = (users.c.name == name) & users.c.disabled_ms.is_(None)
+            known = name if _NAME.fullmatch(name) else ""  # PostgreSQL cannot even be asked for a zero byte
+            active = (users.c.name == known) & users.c.disabled_ms.is_(None)
             person = connection.execute(select(users).where(active)).first()
         if not self._verifying.acquire(timeout=_VERIFY_SECONDS):
             raise Overloaded("too many people log in at once", expected="a retry in a moment")

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from waferlens.review.what_if import Band
+from waferlens.web.station.writing import number
 
-WIDTH, HEIGHT = 900.0, 240.0
+WIDTH, HEIGHT = 900.0, 200.0
 _BINS = 60
 
 
@@ -51,14 +52,14 @@ def draw_histogram(scores: npt.NDArray[np.float64], band: Band, other: Band | No
     step = WIDTH / _BINS
     shown = other or band
     columns = []
-    for number, count in enumerate(counts):
-        middle = (edges[number] + edges[number + 1]) / 2
+    for bin_number, count in enumerate(counts):
+        middle = (edges[bin_number] + edges[bin_number + 1]) / 2
         look = "PASS" if middle < shown.review else "REVIEW" if middle < shown.reject else "REJECT"
         height = HEIGHT * math.log1p(int(count)) / most
-        title = f"{count} images from {edges[number]:.2f} to {edges[number + 1]:.2f}"
+        title = f"{count} images from {edges[bin_number]:.2f} to {edges[bin_number + 1]:.2f}"
         columns.append(
             Column(
-                x=round(number * step + 0.5, 1),
+                x=round(bin_number * step + 0.5, 1),
                 width=round(step - 1, 1),
                 y=round(HEIGHT - height, 1),
                 height=round(height, 1),
@@ -73,7 +74,7 @@ def draw_histogram(scores: npt.NDArray[np.float64], band: Band, other: Band | No
     ticks = np.linspace(low, high, 7)
     return Histogram(
         columns=columns,
-        marks=[(place(float(tick)), f"{tick:.1f}") for tick in ticks],
+        marks=[(place(float(tick)), number(float(tick), 1)) for tick in ticks],
         band=(place(band.review), place(band.reject)),
         other=None if other is None else (place(other.review), place(other.reject)),
         num_beyond=int((known > high).sum()),

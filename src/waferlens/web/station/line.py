@@ -47,6 +47,7 @@ def _shown(request: Request) -> dict[str, Any]:
         "model": version,
         "product": service.models.of(version).product,
         "thresholds": service.models.thresholds_of(version),
+        "waiting": service.review.queue.waiting(),
         "troubles": _troubles(service),
     }
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from waferlens.errors import NotFound
+from waferlens.errors import NotAllowed, NotFound
 from waferlens.images.formats import read_image
 from waferlens.inspection.heatmap import STOPS, HeatScale
 from waferlens.inspection.planes import deviation_plane, image_plane, small_plane
 from waferlens.storage.inspections import find_inspection
 from waferlens.storage.overview import earlier_at_point, points_of_wafers
 from waferlens.storage.stored import StoredInspection
+from waferlens.web.access import caller
 from waferlens.web.context import service_of
 from waferlens.web.shapes import InspectionId
 from waferlens.web.station.line import layout_of
@@ -30,7 +31,7 @@ _NEVER_CHANGES = {"Cache-Control": "private, max-age=3600, immutable"}
 def inspection(request: Request, inspection_id: InspectionId) -> Response:
     """One inspection: its views, what the model says and how sure it is, where it lies on the wafer."""
     service = service_of(request)
-    found = find(service, inspection_id)
+    found = _open(request, inspection_id)
     with service.record.database.reading() as connection:
         points = points_of_wafers(connection, [found.wafer_id])[found.wafer_id]
         earlier = earlier_at_point(connection, found.wafer_id, found.inspection_point)
@@ -80,7 +81,7 @@ def small(request: Request, inspection_id: InspectionId) -> Response:
 def expected(request: Request, inspection_id: InspectionId) -> Response:
     """What a normal wafer would look like here."""
     service = service_of(request)
-    data = service.renderer.reconstruction_of(find(service, inspection_id))
+    data = service.renderer.reconstruction_of(_open(request, inspection_id))
     return Response(data, media_type="image/png", headers=_NEVER_CHANGES)
 
 
@@ -88,7 +89,7 @@ def expected(request: Request, inspection_id: InspectionId) -> Response:
 def deviation(request: Request, inspection_id: InspectionId) -> Response:
     """How far the two depart, as places on the model's colour scale."""
     service = service_of(request)
-    plane = deviation_plane(service.renderer.heatmap_of(find(service, inspection_id)))
+    plane = deviation_plane(service.renderer.heatmap_of(_open(request, inspection_id)))
     return Response(plane, media_type="image/png", headers=_NEVER_CHANGES)
 
 
@@ -101,10 +102,10 @@ def find(service: Service, inspection_id: str) -> StoredInspection:
     return found
 
 
-def pictures_of(inspection: StoredInspection, *, blind: bool = False) -> dict[str, str | None]:
-    """Addresses for the viewer. blind: nothing that the model made."""
+def pictures_of(inspection: StoredInspection) -> dict[str, str | None]:
+    """Addresses for the viewer."""
     here = f"/station/pictures/{inspection.id}"
-    shown = inspection.score is not None and not blind
+    shown = inspection.score is not None
     return {
         "image": f"{here}/image.png",
         "expected": f"{here}/expected.png" if shown else None,
@@ -122,6 +123,14 @@ def scale_of_version(service: Service, version: str) -> dict[str, Any]:
     scale = service.models.scale_of(version) or HeatScale(top=math.nan)
     told = {"top": scale.top, "review": scale.review, "reject": scale.reject}
     return {name: _finite(value) for name, value in told.items()} | {"stops": STOPS}
+
+
+def _open(request: Request, inspection_id: str) -> StoredInspection:
+    """The inspection. Raises NotFound; NotAllowed while this person has it as a blind look."""
+    service = service_of(request)
+    if service.review.queue.hides_from(caller(request), inspection_id):
+        raise NotAllowed("you are judging this image blind", expected="your verdict first")
+    return find(service, inspection_id)
 
 
 def _finite(value: float | None) -> float | None:

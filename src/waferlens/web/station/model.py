@@ -14,6 +14,7 @@ from waferlens.records import DecisionKind
 from waferlens.review.what_if import Band, what_if
 from waferlens.storage.histories import bands_of
 from waferlens.storage.inspections import HOUR_MS
+from waferlens.storage.reviewed import labelled_images
 from waferlens.storage.scores import scores_between
 from waferlens.web.access import caller
 from waferlens.web.context import service_of
@@ -43,7 +44,11 @@ def model(request: Request, review: Score = None, reject: Score = None) -> Respo
     with service.record.database.reading() as connection:
         scores = scores_between(connection, version, since_ms=until_ms - _WEEK_MS, until_ms=until_ms)
         moved = bands_of(connection, version, limit=20)
-    settled = np.full(len(scores.ids), -1, dtype=np.int8)
+        labels = {
+            image.inspection_id: int(image.disposition is DecisionKind.REJECT)
+            for image in labelled_images(connection, since_ms=until_ms - _WEEK_MS, until_ms=until_ms)
+        }
+    settled = np.asarray([labels.get(each, -1) for each in scores.ids], dtype=np.int8)
     return shell_of(request).page(
         request,
         "model.html.j2",

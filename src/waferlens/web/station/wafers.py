@@ -12,6 +12,7 @@ from waferlens.records import DecisionKind
 from waferlens.storage.histories import newest_disposition
 from waferlens.storage.inspections import recent_wafers
 from waferlens.storage.overview import newest_dispositions, points_of_lot, points_of_wafers, recent_lots
+from waferlens.storage.review_verdicts import held_decisions
 from waferlens.web.access import caller
 from waferlens.web.context import service_of
 from waferlens.web.shapes import WaferId
@@ -50,13 +51,12 @@ def wafer(request: Request, wafer_id: WaferId, by: Literal["decision", "score"] 
     with service.record.database.reading() as connection:
         points = points_of_wafers(connection, [wafer_id]).get(wafer_id)
         settled = newest_disposition(connection, wafer_id)
+        held = held_decisions(connection, wafer_id)
     if not points:
         raise NotFound("no such wafer", found=wafer_id)
     product = points[-1].product
     known = service.settings.known_products().get(product)
-    decided = decide_wafer(
-        {point.inspection_point: point.decision for point in points}, None if known is None else known.num_points
-    )
+    decided = decide_wafer(held, None if known is None else known.num_points)
     drawn = decision_map(points, layout_of(service, product), name=wafer_id, by_score=by == "score", links=True)
     doubtful = [point for point in points if point.decision is not DecisionKind.PASS]
     return shell_of(request).page(
@@ -68,6 +68,7 @@ def wafer(request: Request, wafer_id: WaferId, by: Literal["decision", "score"] 
         points=points,
         doubtful=sorted(doubtful, key=lambda point: (point.decision is DecisionKind.REVIEW, -(point.score or 0))),
         decided=decided,
+        held=held,
         settled=settled,
         kinds=list(DecisionKind),
     )
