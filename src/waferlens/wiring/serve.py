@@ -92,6 +92,7 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         "waferlens_journal_waiting", "Inspections and images that wait for the record.", journal.num_waiting
     )
     metrics.gauge("waferlens_images_inside", "Images that are being inspected now.", inspections.num_inside)
+    metrics.gauge("waferlens_queue_depth", "Images that wait for a free engine.", lambda: _waiting(pool))
     metrics.gauge(
         "waferlens_pictures_pending", "Inspections whose pictures are not drawn yet.", renderer.num_pending
     )
@@ -114,6 +115,11 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
     service.follow_bands()
     metrics.running(pool.model_version)
     return service
+
+
+def _waiting(pool: InferencePool) -> float:
+    """Servers keep queues of their own and tell them themselves."""
+    return float(getattr(pool, "num_waiting", 0))
 
 
 def resolve_bundle(home: Path, name: str) -> Path:
