@@ -9,7 +9,8 @@ from scipy.stats import nbinom
 
 from waferlens.errors import DataError
 from waferlens.monitoring.appearance import APPEARANCE_SIZE, describe
-from waferlens.monitoring.novel import Doubtful, KnownClasses, NovelOptions, NovelWatch, Space
+from waferlens.monitoring.known_classes import KnownClasses
+from waferlens.monitoring.novel import Doubtful, NovelOptions, NovelWatch, Space
 
 OPTIONS = NovelOptions(num_components=4, least_history=200, images_per_month=20_000)
 NEW = np.array([6.0, 6.0, 0.0, 0.0, 0.0, 0.0])

@@ -15,6 +15,7 @@ from waferlens.cli import (
     look,
     models,
     monitor,
+    returns,
     review,
     rollout,
     service,
@@ -63,6 +64,7 @@ app.command("client")(service.client)
 app.command("backup")(upkeep.backup)
 app.command("restore")(upkeep.restore)
 app.command("prune")(upkeep.prune)
+app.command("roi")(returns.roi)
 app.add_typer(service.keys_app, name="keys")
 app.add_typer(service.users_app, name="users")
 app.add_typer(service.audit_app, name="audit")

@@ -27,17 +27,17 @@ Days = Annotated[float, typer.Option("--days", min=0.001, max=100_000, help="The
 
 @app.command("drift")
 def drift(home: Home, bundle: Bundle = None, page: Page = None, as_json: AsJson = False) -> None:
-    """What moved since the levels were learned: a lamp, a product, a point, everything. Raises alarms."""
+    """What moved since levels were learned: a station's lamp, a product, a point, everything. Raises alarms."""
     from waferlens.bundle.contents import load_reference
     from waferlens.monitoring.drift_page import drift_sections, moment
     from waferlens.monitoring.pages import write_page
     from waferlens.settings.service import load_service_settings
     from waferlens.wiring.record import open_record
-    from waferlens.wiring.watch import find_drift, raise_findings
+    from waferlens.wiring.watch import conclude, drift_figures, find_drift
 
     database, options = open_record(home).database, load_service_settings(home).watch
     found = find_drift(database, options, None if bundle is None else load_reference(bundle))
-    new = raise_findings(database, found.findings)
+    new = conclude(database, "drift", found.findings, drift_figures(found))
     if page is not None:
         sections = drift_sections(found.rows, found.since_ms, found.drifts, found.week, found.points)
         write_page(page, "Drift", sections, f"{found.num_images:,} images of {found.model_version}")
@@ -62,7 +62,7 @@ def novel(
     from waferlens.settings.service import load_service_settings
     from waferlens.wiring.novelty import describe_doubtful, find_novel
     from waferlens.wiring.record import open_record
-    from waferlens.wiring.watch import now_ms, raise_findings
+    from waferlens.wiring.watch import conclude, now_ms
 
     record, options = open_record(home), load_service_settings(home).watch
     until_ms = now_ms() + 1
@@ -71,7 +71,7 @@ def novel(
         inspector = Inspector.load(bundle, public_key=bundle_key())
         described = describe_doubtful(record, inspector, since_ms, until_ms, bars.count)
     found = find_novel(record.database, options, until_ms, described)
-    new = raise_findings(record.database, found.findings)
+    new = conclude(record.database, "novel", found.findings)
     figures = {name: getattr(found, name) for name in ("model_version", "num_history", "num_watched")}
     figures |= {"num_described": found.num_described, "num_undescribed": found.num_undescribed, "new_alarms": new}
     rows = [[c.known or "novel", str(len(c.members)), f"{c.expected:.2f}", c.members[0]] for c in found.crowds]
@@ -84,13 +84,13 @@ def signatures(home: Home, days: Days = 1.0, as_json: AsJson = False) -> None:
     from waferlens.settings.service import load_service_settings
     from waferlens.wiring.patterns import find_signatures
     from waferlens.wiring.record import open_record
-    from waferlens.wiring.watch import now_ms, raise_findings
+    from waferlens.wiring.watch import conclude, now_ms
 
     database, settings = open_record(home).database, load_service_settings(home)
     until_ms = now_ms() + 1
     maps = {name: product.map for name, product in settings.products.items()}
     found = find_signatures(database, settings.watch, maps, until_ms - round(days * _DAY_MS), until_ms)
-    new = raise_findings(database, found.findings)
+    new = conclude(database, "signatures", found.findings)
     shown = [*found.lots.items(), *found.wafers.items()]
     rows = [[name, str(s.signature), s.where, s.cause] for name, s in shown]
     figures = {"wafers": {name: str(s.signature) for name, s in found.wafers.items()}, "new_alarms": new}
@@ -106,12 +106,12 @@ def escape(home: Home, days: Days = 30.0, as_json: AsJson = False) -> None:
     """How many defects escape at most, from blind audits of PASS, and what shows the target. Raises alarms."""
     from waferlens.settings.service import load_service_settings
     from waferlens.wiring.record import open_record
-    from waferlens.wiring.watch import find_escapes, now_ms, raise_findings
+    from waferlens.wiring.watch import conclude, find_escapes, now_ms
 
     database, options = open_record(home).database, load_service_settings(home).watch
     until_ms = now_ms() + 1
     bound, strata, findings = find_escapes(database, options, until_ms - round(days * _DAY_MS), until_ms)
-    new = raise_findings(database, findings)
+    new = conclude(database, "escape", findings, vars(bound))
     figures = vars(bound) | {"reached": bound.reached, "new_alarms": new}
     if not as_json:
         tables.print_facts("Escapes", {name: str(value) for name, value in figures.items()})

@@ -217,7 +217,7 @@ class InspectionService:
         for name, value in inspection.timings.items():
             self._watcher.stage(name, value / 1e3)
         self._watcher.stage("record", record_seconds)
-        self._watcher.decided(inspection.decision, inspection.score)
+        self._watcher.decided(inspection.decision, inspection.score, inspection.product)
         if verdict.failure is not None:
             self._watcher.alarm(verdict.failure, str(verdict.decision.reason))
 

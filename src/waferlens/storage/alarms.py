@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from waferlens.errors import Conflict, NotFound
-from waferlens.storage.watch_tables import alarms
+from waferlens.storage.watch_tables import alarms, watch_runs
 
 
 class AlarmKind(StrEnum):
@@ -116,6 +116,25 @@ def clear_alarm(connection: Connection, seq: int, person: str, at_ms: int) -> St
         raise Conflict("this alarm is cleared already", expected="an open alarm", found=str(seq))
     _change(connection, seq, cleared_ms=at_ms, cleared_by=person)
     return _find(connection, seq)
+
+
+def open_by_kind(connection: Connection) -> dict[AlarmKind, int]:
+    """How many alarms nobody cleared; every kind is there."""
+    query = select(alarms.c.kind, func.count()).where(alarms.c.cleared_ms.is_(None)).group_by(alarms.c.kind)
+    counts = {row[0]: int(row[1]) for row in connection.execute(query)}
+    return {kind: counts.get(str(kind), 0) for kind in AlarmKind}
+
+
+def note_run(connection: Connection, part: str, ran_ms: int, figures: dict[str, Any]) -> None:
+    """What a part of the watch counted when it ran last. figures: for JSON."""
+    connection.execute(delete(watch_runs).where(watch_runs.c.part == part))
+    connection.execute(insert(watch_runs), {"part": part, "ran_ms": ran_ms, "figures": json.dumps(figures)})
+
+
+def last_runs(connection: Connection) -> dict[str, tuple[int, dict[str, Any]]]:
+    """When each part ran last, and what it counted."""
+    rows = connection.execute(select(watch_runs))
+    return {row.part: (int(row.ran_ms), json.loads(row.figures)) for row in rows}
 
 
 def _find(connection: Connection, seq: int) -> StoredAlarm:

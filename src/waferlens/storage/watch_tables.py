@@ -1,4 +1,4 @@
-"""The tables of the watch, beside those of ``schema``: alarms, and what doubtful images look like.
+"""The tables of the watch, beside those of ``schema``: alarms, its last runs, what doubtful images look like.
 
 An alarm is one row as long as its cause lasts: what is seen again moves ``last_ms``, people acknowledge and
 clear it.
@@ -28,6 +28,14 @@ alarms = Table(
     Column("cleared_ms", BigInteger),
     Column("cleared_by", String(64)),
     Index("alarms_open_once", "kind", "key", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+)
+
+watch_runs = Table(
+    "watch_runs",
+    metadata,
+    Column("part", String(32), primary_key=True),
+    Column("ran_ms", BigInteger, nullable=False),
+    Column("figures", Text, nullable=False),
 )
 
 appearances = Table(

@@ -185,6 +185,16 @@ def num_defects_found(connection: Connection, since_ms: int, until_ms: int) -> i
     return int(connection.execute(query).scalar_one())
 
 
+def last_audit_ms(connection: Connection) -> int:
+    """When a blind audit was settled last; 0: never."""
+    query = (
+        select(func.max(settlements.c.settled_ms))
+        .join(review_items, review_items.c.inspection_id == settlements.c.inspection_id)
+        .where(review_items.c.purpose == str(Purpose.AUDIT))
+    )
+    return int(connection.execute(query).scalar() or 0)
+
+
 def busy_minutes(connection: Connection, since_ms: int, until_ms: int) -> list[tuple[int, int, int]]:
     """(minute since 1970, inspections, of these that failed for the service's own fault), oldest first."""
     table = inspections.c

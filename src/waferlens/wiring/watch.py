@@ -8,26 +8,29 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from waferlens.bundle.contents import Reference
 from waferlens.errors import DataError, OptionsError
-from waferlens.monitoring.drift import DAY_MS, Drift, watch_drift
+from waferlens.monitoring.drift import DAY_MS, Drift, stream_names, watch_drift
 from waferlens.monitoring.escape import EscapeBound, Stratum, escape_bound
 from waferlens.monitoring.options import WatchOptions
 from waferlens.monitoring.points import PointShift, moved_points
-from waferlens.monitoring.wafer_rows import SeenImages, WaferRows, learn_levels, point_columns, wafer_rows
+from waferlens.monitoring.wafer_rows import (
+    SeenImages,
+    Statistic,
+    WaferRows,
+    learn_levels,
+    point_columns,
+    wafer_rows,
+)
 from waferlens.monitoring.weekly import Compared, compare_weeks
 from waferlens.records import LATENT_DIM, DecisionKind
-from waferlens.storage.alarms import AlarmKind, Finding, raise_alarm
+from waferlens.storage.alarms import AlarmKind, Finding, note_run, raise_alarm
 from waferlens.storage.database import Database
-from waferlens.storage.watched import (
-    newest_model,
-    num_defects_found,
-    seen_rows,
-    strata_of_pass,
-)
+from waferlens.storage.watched import newest_model, num_defects_found, seen_rows, strata_of_pass
 
 WEEK_MS = 7 * DAY_MS
 
@@ -124,6 +127,21 @@ def read_images(database: Database, since_ms: int, until_ms: int) -> tuple[SeenI
     ), version
 
 
+def drift_figures(found: DriftFound) -> dict[str, Any]:
+    """For the metrics: KS of every stream; where each statistic of the last day lies, in baseline deviations."""
+    rows, shifts = found.rows, []
+    settled, last = rows.at_ms < found.since_ms, rows.at_ms >= rows.at_ms.max() - DAY_MS
+    for station, product in stream_names(rows):
+        own = (rows.station == station) & (rows.product == product)
+        for column, statistic in enumerate(Statistic):
+            normal, now = rows.values[own & settled, column], rows.values[own & last, column]
+            normal, now = normal[np.isfinite(normal)], now[np.isfinite(now)]
+            if len(normal) > 1 and len(now) and normal.std() > 0:
+                value = (float(now.mean()) - float(normal.mean())) / float(normal.std())
+                shifts.append([station, product, str(statistic), value])
+    return {"week": [[*c.name.split(", ", 1), c.distance, c.adjusted_p] for c in found.week], "shifts": shifts}
+
+
 def _drift_findings(found: DriftFound, at_ms: int) -> list[Finding]:
     findings = [
         Finding(
@@ -211,8 +229,15 @@ def find_escapes(
     return bound, strata, findings
 
 
-def raise_findings(database: Database, findings: Sequence[Finding]) -> list[int]:
-    """Make them alarms; the numbers of those that are new. Raises DatabaseLost."""
+def conclude(
+    database: Database, part: str, findings: Sequence[Finding], figures: dict[str, Any] | None = None
+) -> list[int]:
+    """Make the findings of a part of the watch alarms, and note that it ran; the numbers of new alarms.
+
+    figures: for the service's metrics, which read the last run. Raises DatabaseLost.
+    """
+    with database.writing() as connection:
+        note_run(connection, part, now_ms(), figures or {})
     new = []
     for finding in findings:
         with database.writing() as connection:

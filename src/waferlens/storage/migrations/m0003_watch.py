@@ -1,4 +1,4 @@
-"""What the watch keeps: the brightness of every image, alarms, and what doubtful images look like."""
+"""What the watch keeps: the brightness of every image, alarms, its runs, what doubtful images look like."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0002r"
 
 
 def upgrade() -> None:
-    """Add the column and create both tables."""
+    """Add the column and create the tables."""
     op.add_column("inspections", sa.Column("brightness", sa.Float))
     op.create_table(
         "alarms",
@@ -35,6 +35,12 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=still_open,
         postgresql_where=still_open,
+    )
+    op.create_table(
+        "watch_runs",
+        sa.Column("part", sa.String(32), primary_key=True),
+        sa.Column("ran_ms", sa.BigInteger, nullable=False),
+        sa.Column("figures", sa.Text, nullable=False),
     )
     op.create_table(
         "appearances",
