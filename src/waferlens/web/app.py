@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,15 @@ from starlette.datastructures import MutableHeaders
 
 from waferlens import __version__
 from waferlens.errors import StorageError
-from waferlens.web import docs, health, inspecting, models, people, recorded, wafers
+from waferlens.web import docs, health, inspecting, models, people, recorded, rollouts, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
+from waferlens.wiring.following import FOLLOW_SECONDS
 from waferlens.wiring.serve import Service
 
-_FOLLOW_SECONDS = 2.0
+_BANDS_EVERY = 4
+"""Looks at the rollout between two looks at the bands."""
+
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -34,7 +38,7 @@ _DESCRIPTION = """Wafer surface inspection: post an image, get PASS, REVIEW or R
 Send a key as `Authorization: Bearer KEY`. Errors are problem details (RFC 9457). Nothing is answered from a cache.
 """
 
-_ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, models, people, health, docs))
+_ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, models, rollouts, people, health, docs))
 
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -107,10 +111,12 @@ async def _following(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _follow(service: Service) -> None:
-    while True:
-        await asyncio.sleep(_FOLLOW_SECONDS)
+    for look in itertools.count(1):
+        await asyncio.sleep(FOLLOW_SECONDS)
         with contextlib.suppress(StorageError):
-            await run_in_threadpool(service.follow_bands)
+            await run_in_threadpool(service.follow_rollout)
+            if look % _BANDS_EVERY == 0:
+                await run_in_threadpool(service.follow_bands)
 
 
 def _describe_keys(app: FastAPI) -> None:
