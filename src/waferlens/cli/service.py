@@ -30,8 +30,11 @@ audit_app = typer.Typer(no_args_is_help=True, help="The log of what people chang
 
 
 def serve(
-    bundle: Annotated[Path, typer.Option("--bundle", help="A bundle that `train` wrote.", show_default=False)],
     home: Home,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", help="A bundle that `train` wrote; a rollout's champion goes before it."),
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="To listen at.")] = 8080,
     host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
     engine: Annotated[str | None, typer.Option("--engine", help="Instead of the bundle's default engine.")] = None,
@@ -46,15 +49,16 @@ def serve(
     from waferlens.settings.service import load_service_settings
     from waferlens.web.app import build_app
     from waferlens.web.server import run_server
-    from waferlens.wiring.engine import open_timed_engine
+    from waferlens.wiring.engine import open_fleet
     from waferlens.wiring.record import open_record
-    from waferlens.wiring.serve import start_service
+    from waferlens.wiring.serve import bundle_to_serve, start_service
 
     if (tls_certificate is None) != (tls_key is None):
         raise OptionsError("TLS needs both files", expected="--tls-certificate and --tls-key")
     settings = load_service_settings(home)
-    pool = open_timed_engine(bundle, PoolOptions(engine=engine, threads=threads, num_workers=num_engines()))
-    service = start_service(load_facts(bundle), open_record(home), settings, pool)
+    serving = bundle_to_serve(home, bundle)
+    pool = open_fleet(serving, PoolOptions(engine=engine, threads=threads, num_workers=num_engines()))
+    service = start_service(load_facts(serving), open_record(home), settings, pool)
     try:
         scheme = "http" if tls_certificate is None else "https"
         console.status_console().print(f"serving {pool.model_version}; API at {scheme}://{host}:{port}/docs")

@@ -59,6 +59,14 @@ class KnownModels:
         with self._lock:
             self._facts[facts.version] = facts
 
+    def versions(self) -> set[str]:
+        """Every version that images may go to."""
+        return set(self._facts)
+
+    def knows(self, version: str) -> bool:
+        """Whether images may go to this version."""
+        return version in self._facts
+
     def of(self, version: str) -> ModelFacts:
         """The facts of a version. Raises NotFound."""
         if version not in self._facts:

@@ -19,7 +19,7 @@ from waferlens.errors import DeadlineMissed, EngineError, ImageError, Overloaded
 from waferlens.images.formats import read_image
 from waferlens.inspection.facts import KnownModels, ModelFacts
 from waferlens.inspection.lull import Lull
-from waferlens.inspection.ports import InferencePool
+from waferlens.inspection.ports import InferencePool, Router
 from waferlens.records import Decision, DecisionKind, Inference, Pixels
 
 _SWAPS_OUTLIVED = 3
@@ -71,17 +71,25 @@ class FailSafe:
         models: KnownModels,
         products: Mapping[str, Product],
         lull: Lull | None = None,
+        router: Router | None = None,
     ) -> None:
-        """products: by name; empty where every product and point is accepted. lull: is told of each inference."""
+        """products: by name; empty where every product and point is accepted. lull: is told of each inference.
+
+        router: says which model decides on a wafer; None: always the pool's.
+        """
+        self._router = router
         self._pool, self._models, self._products = pool, models, products
         self._lull = lull or Lull()
 
-    def judge(self, data: bytes, *, product: str | None, point: int, deadline: float) -> Verdict:
+    def judge(
+        self, data: bytes, *, product: str | None, point: int, deadline: float, wafer_id: str = ""
+    ) -> Verdict:
         """The verdict on one image file. Raises Overloaded and nothing else."""
-        version = self._pool.model_version
+        pool = self._pool if self._router is None else self._router.engine_for(wafer_id)
+        version = pool.model_version
         verdict = Verdict(facts=self._models.of(version), thresholds=self._models.thresholds_of(version))
         try:
-            self._judge(verdict, data, product, point, deadline)
+            self._judge(verdict, pool, data, product, point, deadline)
         except Overloaded:
             raise
         except ImageError as error:
@@ -94,7 +102,15 @@ class FailSafe:
             verdict.fail("internal", str(error) if isinstance(error, WaferlensError) else repr(error))
         return verdict
 
-    def _judge(self, verdict: Verdict, data: bytes, product: str | None, point: int, deadline: float) -> None:
+    def _judge(
+        self,
+        verdict: Verdict,
+        pool: InferencePool,
+        data: bytes,
+        product: str | None,
+        point: int,
+        deadline: float,
+    ) -> None:
         unknown = self._unknown(product, point)
         if unknown is not None:
             verdict.fail(*unknown)
@@ -102,7 +118,7 @@ class FailSafe:
         with verdict.timed("preprocess"):
             verdict.pixels = read_image(data, verdict.facts.images, name="image")
         with verdict.timed("inference"):
-            inference = self._infer(verdict, verdict.pixels, deadline)
+            inference = self._infer(verdict, pool, verdict.pixels, deadline)
         with verdict.timed("decision"):
             decided_on = float(getattr(inference, verdict.thresholds.score_name))
             if not math.isfinite(decided_on) or not np.isfinite(inference.latent).all():
@@ -112,16 +128,16 @@ class FailSafe:
             verdict.p_value = verdict.facts.p_value(decided_on)
             verdict.decision = decide(decided_on, verdict.thresholds)
 
-    def _infer(self, verdict: Verdict, pixels: Pixels, deadline: float) -> Inference:
+    def _infer(self, verdict: Verdict, pool: InferencePool, pixels: Pixels, deadline: float) -> Inference:
         """The answer of a pool, with the facts of the very model that gave it, also while models change."""
         for _ in range(_SWAPS_OUTLIVED):
-            version = self._pool.model_version
+            version = pool.model_version
             self._lull.begins()
-            inference = self._pool.infer(pixels, deadline)
+            inference = pool.infer(pixels, deadline)
             if time.monotonic() > deadline:
                 raise DeadlineMissed("the answer came too late")
             # A pool may name the model of each answer; if not, the model must have stayed the same.
-            if inference.model_version or self._pool.model_version == version:
+            if inference.model_version or pool.model_version == version:
                 version = inference.model_version or version
                 verdict.facts, verdict.thresholds = self._models.of(version), self._models.thresholds_of(version)
                 return inference

@@ -32,6 +32,13 @@ class InferencePool(Protocol):
         """Infer no more."""
 
 
+class Router(Protocol):
+    """Several models: which one decides on a wafer."""
+
+    def engine_for(self, wafer_id: str) -> InferencePool:
+        """The engines that this wafer's images go to."""
+
+
 class Watcher(Protocol):
     """Hears what happens; must be quick and must not raise."""
 

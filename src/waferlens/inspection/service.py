@@ -122,6 +122,7 @@ class InspectionService:
                 product=request.product,
                 point=request.inspection_point,
                 deadline=request.arrived + self._options.deadline_seconds,
+                wafer_id=request.wafer_id,
             )
         except Overloaded as error:
             original.cancel()

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from waferlens.errors import IllegalMove, NotFound, OptionsError
+from waferlens.lifecycle.roles import Roles, roles_in
 from waferlens.lifecycle.states import Slot, State, check_move
 from waferlens.storage.audit import AuditEntry, AuditLog
 from waferlens.storage.database import Database
@@ -32,22 +33,6 @@ from waferlens.storage.model_versions import (
     set_slot,
     vacate_slot,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Roles:
-    """Which version has which role now; None: nobody. canary_share: of wafers, 0 outside a canary."""
-
-    champion: StoredVersion | None
-    challenger: StoredVersion | None
-    previous: StoredVersion | None
-
-    @property
-    def canary_share(self) -> float:
-        """Of wafers that the challenger decides on."""
-        if self.challenger is None or self.challenger.state != State.CANARY:
-            return 0.0
-        return self.challenger.canary_share or 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,15 +206,6 @@ class Rollout:
             raise IllegalMove("a role has one version at most", expected="nobody else in it") from error
         if moves.last is not None:
             self._audit.note_head(moves.last)
-
-
-def roles_in(connection: Connection) -> Roles:
-    """Who has which role, in an open transaction."""
-    return Roles(
-        champion=in_slot(connection, Slot.CHAMPION),
-        challenger=in_slot(connection, Slot.CHALLENGER),
-        previous=in_slot(connection, Slot.PREVIOUS),
-    )
 
 
 def _name_next_previous(connection: Connection) -> None:

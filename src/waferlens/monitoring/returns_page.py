@@ -10,11 +10,13 @@ from waferlens.monitoring.returns import ReturnInputs, Returns, Swing
 
 _MILLION = 1e6
 _ARITHMETIC = (
-    "The case study counts a month of escapes as a year: 340 x 12,000 USD is 4.1 M USD a month and 49 M a year. Its"
-    " column repeats that slip. An exposure is what may be made before a new defect is known, not what is certainly"
-    " lost; it is counted whole, as the original does, and varied below. Labour is not in it."
+    "The case study counts a month of escapes as a year: 340 x 12,000 USD is 4.1 M USD a month and 49 M a year."
+    " Its column repeats that slip. An exposure is what may be made before a new defect is known, not what is"
+    " certainly lost; it is counted whole, as the original does, and varied below. Labour is not in it."
 )
-_SWINGS = "The net return while one input goes from half to one and a half times its value and the others stay as they are."
+_SWINGS = (
+    "The net return while one input goes from half to one and a half times its value, others as they are."
+)
 
 
 def returns_sections(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,16 +20,19 @@ from waferlens.errors import StorageError
 from waferlens.monitoring.line import LineWatch
 from waferlens.monitoring.logs import REQUEST_ID, request_id_of
 from waferlens.storage.sessions import Sessions
-from waferlens.web import alarms, docs, health, inspecting, models, people, recorded, wafers
+from waferlens.web import alarms, docs, health, inspecting, models, people, recorded, rollouts, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
 from waferlens.web.station.pages import all_pages
 from waferlens.web.station.shell import Shell
 from waferlens.web.station.troubles import trouble
+from waferlens.wiring.following import FOLLOW_SECONDS
 from waferlens.wiring.serve import Service
 
 _LOG = logging.getLogger("waferlens.request")
-_FOLLOW_SECONDS = 2.0
+_BANDS_EVERY = 4
+"""Looks at the rollout between two looks at the bands."""
+
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -42,7 +46,9 @@ _DESCRIPTION = """Wafer surface inspection: post an image, get PASS, REVIEW or R
 Send a key as `Authorization: Bearer KEY`. Errors are problem details (RFC 9457). Nothing is answered from a cache.
 """
 
-_ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, alarms, models, people, health, docs))
+_ROUTERS = tuple(
+    part.router for part in (inspecting, recorded, wafers, alarms, models, rollouts, people, health, docs)
+)
 
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -129,11 +135,13 @@ async def _following(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _follow(service: Service) -> None:
-    while True:
-        await asyncio.sleep(_FOLLOW_SECONDS)
+    for look in itertools.count(1):
+        await asyncio.sleep(FOLLOW_SECONDS)
         with contextlib.suppress(StorageError):
-            await run_in_threadpool(service.follow_bands)
-            await run_in_threadpool(service.figures.refresh)
+            await run_in_threadpool(service.follow_rollout)
+            if look % _BANDS_EVERY == 0:
+                await run_in_threadpool(service.follow_bands)
+                await run_in_threadpool(service.figures.refresh)
 
 
 def _describe_keys(app: FastAPI) -> None:

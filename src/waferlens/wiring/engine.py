@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from waferlens.engines.fleet import Fleet
 from waferlens.engines.interface import TimedEngine
 from waferlens.engines.pool import EnginePool, PoolOptions
 from waferlens.settings.environment import bundle_key, cache_folder, num_engines, triton_urls
@@ -24,3 +25,8 @@ def open_timed_engine(bundle: Path, options: PoolOptions | None = None) -> Timed
     from waferlens.engines.triton import TritonEngine
 
     return TritonEngine.open(urls, bundle, public_key=key)
+
+
+def open_fleet(bundle: Path, options: PoolOptions | None = None) -> Fleet:
+    """Room for several models, with the bundle's as champion; see ``open_timed_engine``."""
+    return Fleet(lambda other: open_timed_engine(other, options), open_timed_engine(bundle, options))

@@ -14,7 +14,8 @@ from waferlens.errors import RegistryError
 from waferlens.lifecycle.archive import Archive
 from waferlens.lifecycle.registration import Keys, Registration, Told
 from waferlens.lifecycle.registry import Registry
-from waferlens.lifecycle.rollout import Because, Roles, Rollout
+from waferlens.lifecycle.roles import Roles
+from waferlens.lifecycle.rollout import Because, Rollout
 from waferlens.lifecycle.states import Slot, State
 from waferlens.lifecycle.versions import Identity, step_between
 from waferlens.settings.environment import bundle_key

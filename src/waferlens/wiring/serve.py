@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from waferlens.errors import BundleError
+from waferlens.engines.fleet import Fleet
+from waferlens.errors import BundleError, Conflict, OptionsError
 from waferlens.inspection.facts import KnownModels, ModelFacts, load_facts
 from waferlens.inspection.failsafe import FailSafe
 from waferlens.inspection.ports import InferencePool
 from waferlens.inspection.rendering import Renderer
 from waferlens.inspection.service import InspectionService
+from waferlens.lifecycle.rollout import Rollout
 from waferlens.monitoring.metrics import ServiceMetrics
 from waferlens.monitoring.record_metrics import RecordGauges
 from waferlens.settings.service import ServiceSettings
 from waferlens.storage.histories import newest_band
 from waferlens.storage.journal import Journal
 from waferlens.storage.recorder import Recorder
-from waferlens.wiring.record import Record, open_journal
+from waferlens.wiring.following import Following
+from waferlens.wiring.record import Record, open_journal, open_record
 from waferlens.wiring.record_figures import RecordFigures
 from waferlens.wiring.review import Review, open_review
 from waferlens.wiring.trusted import verify_configured
@@ -38,9 +41,17 @@ class Service:
     metrics: ServiceMetrics
     review: Review
     figures: RecordFigures
+    rollout: Rollout
+    following: Following | None
 
     def swap(self, bundle: Path) -> str:
-        """Go over to another bundle; its version. Raises BundleError, EngineError: the old one stays."""
+        """Go over to another bundle; its version. Raises BundleError, EngineError: the old one stays.
+
+        Conflict where a rollout decides what is served.
+        """
+        champion = self.rollout.roles().champion
+        if champion is not None and self.following is not None:
+            raise Conflict("the rollout decides what is served", expected=f"its champion, {champion.version}")
         verify_configured(bundle)
         facts = load_facts(bundle)
         if facts.version == self.pool.model_version:  # its thresholds would decide on the old one's scores
@@ -52,8 +63,18 @@ class Service:
         return facts.version
 
     def follow_bands(self) -> None:
-        """Take over a band that another process set. Raises DatabaseLost."""
-        self._follow_band(self.pool.model_version)
+        """Take over bands that another process set. Raises DatabaseLost."""
+        for version in self.pool.warm_versions if isinstance(self.pool, Fleet) else (self.pool.model_version,):
+            self._follow_band(version)
+
+    def follow_rollout(self) -> None:
+        """Serve what the rollout in the record says, also when another process moved it. Raises DatabaseLost."""
+        if self.following is not None:
+            before = self.models.versions()
+            self.following.follow()
+            for version in self.models.versions() - before:
+                self._follow_band(version)
+            self.metrics.running(self.pool.model_version)
 
     def close(self) -> None:
         """Finish what was begun, then end every thread."""
@@ -80,7 +101,9 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
     renderer = Renderer(pool, models, recorder, record.database, metrics)
     renderer.start()
     inspections = InspectionService(
-        FailSafe(pool, models, settings.known_products(), renderer.lull),
+        FailSafe(
+            pool, models, settings.known_products(), renderer.lull, pool if isinstance(pool, Fleet) else None
+        ),
         recorder,
         journal,
         record.database,
@@ -99,6 +122,10 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
     metrics.begin_products(list(settings.products))
     metrics.watch_machine(record.home)
     metrics.gauge("waferlens_ready", "Whether an image sent now would be inferred.", lambda: float(pool.ready))
+    rollout = Rollout(record.database, record.audit)
+    following = None
+    if isinstance(pool, Fleet):
+        following = Following(record.home, pool, models, rollout, metrics)
     service = Service(
         record=record,
         settings=settings,
@@ -111,8 +138,11 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         metrics=metrics,
         review=review,
         figures=RecordFigures(record.database, review, RecordGauges(metrics.registry)),
+        rollout=rollout,
+        following=following,
     )
     service.follow_bands()
+    service.follow_rollout()
     metrics.running(pool.model_version)
     return service
 
@@ -120,6 +150,21 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
 def _waiting(pool: InferencePool) -> float:
     """Servers keep queues of their own and tell them themselves."""
     return float(getattr(pool, "num_waiting", 0))
+
+
+def bundle_to_serve(home: Path, told: Path | None) -> Path:
+    """The champion of the home's rollout where it has one, else the bundle that was given.
+
+    Raises OptionsError when there is neither.
+    """
+    record = open_record(home)
+    champion = Rollout(record.database, record.audit).roles().champion
+    record.database.close()
+    if champion is not None:
+        return home / "bundles" / champion.version
+    if told is None:
+        raise OptionsError("nothing to serve", expected="--bundle, or a champion of the rollout")
+    return told
 
 
 def resolve_bundle(home: Path, name: str) -> Path:
