@@ -71,6 +71,7 @@ function prefetch() {
   if (asking || ahead.length > 0 || unsent.length > 1) return asking;
   asking = fetchLook().then((look) => {
     asking = null;
+    if (now === null && look === null) show();
     if (look === null || [now, ...ahead].some((other) => other?.item === look.item)) return;
     ahead.push(look);
     viewerOf(stage).preload([look.pictures]);
@@ -81,13 +82,16 @@ function prefetch() {
 
 function advance() {
   now = ahead.shift() ?? null;
-  show();
+  if (now !== null) show();
   prefetch();
+  if (now === null) show();
 }
 
 function show(words = "") {
-  parts.work.hidden = now === null;
-  parts.nothing.hidden = now !== null;
+  const coming = now === null && asking !== null; // the last image stays, dimmed, until it is known what follows
+  page.classList.toggle("coming", coming);
+  parts.work.hidden = now === null && !coming;
+  parts.nothing.hidden = now !== null || coming;
   if (now === null) return;
   if (now.model && now.model !== page.dataset.model) {
     page.dataset.model = now.model; // its scale is not the one that is drawn: only numbers differ, colours do not
