@@ -1,4 +1,4 @@
-"""Every page in a real browser: accessible, whole at every size, nothing from elsewhere, no error, both modes."""
+"""Every page in a real browser: accessible, whole at every size, nothing from elsewhere, no error, two colours."""
 
 from __future__ import annotations
 
