@@ -55,7 +55,7 @@ def demo(
             from waferlens.web.demo import serve_demo
 
             facts |= serve_demo(
-                out / "bundle", out / "data", out / "service", port=port, seconds=serve_seconds, say=bars.say
+                out / "bundle", out / "data", out / "service", port=port, seconds=serve_seconds, told=told
             )
     tables.print_inspections(result.inspections)
     tables.print_facts("The demo in figures", facts)
