@@ -71,11 +71,7 @@ function prefetch() {
   if (asking || ahead.length > 0 || unsent.length > 1) return asking;
   asking = fetchLook().then((look) => {
     asking = null;
-<<<<<<< HEAD
-    if (look === null && now === null) show();
-=======
     if (now === null && look === null) show();
->>>>>>> station
     if (look === null || [now, ...ahead].some((other) => other?.item === look.item)) return;
     ahead.push(look);
     viewerOf(stage).preload([look.pictures]);
@@ -86,35 +82,18 @@ function prefetch() {
 
 function advance() {
   now = ahead.shift() ?? null;
-<<<<<<< HEAD
-  prefetch();
-  show();
-}
-
-function show(words = "") {
-  parts.work.hidden = now === null;
-  parts.nothing.hidden = now !== null;
-  if (now === null) {
-    const sending = unsent.length > 0 || asking !== null;
-    parts.nothing.dataset.why = sending ? "sending" : "empty";
-    parts.nothing.querySelector("h2").textContent = sending ? "One moment" : "Nothing is waiting";
-    parts.nothing.querySelector("p").textContent = sending
-      ? "The next image comes when your verdicts are kept." : "What comes in appears here by itself.";
-    return;
-  }
-=======
   if (now !== null) show();
   prefetch();
   if (now === null) show();
 }
 
 function show(words = "") {
-  const coming = now === null && asking !== null; // the last image stays, dimmed, until it is known what follows
+  // The last image stays, dimmed, until it is known what follows.
+  const coming = now === null && (asking !== null || unsent.length > 0);
   page.classList.toggle("coming", coming);
   parts.work.hidden = now === null && !coming;
   parts.nothing.hidden = now !== null || coming;
   if (now === null) return;
->>>>>>> station
   if (now.model && now.model !== page.dataset.model) {
     page.dataset.model = now.model; // its scale is not the one that is drawn: only numbers differ, colours do not
   }
