@@ -8,8 +8,8 @@ radius r; the history has j of its h images within r of the same place, and
 
 (what so many more images bring when j of h is all that is known of their rate) is how surprising the crowd is.
 The least over several k is the image's; when it falls below what the false-alarm budget leaves for one image,
-the crowd is an alarm. Windows of several lengths find the frequent soon and the rare in days. A crowd most of
-whose images fit a named class is that class growing, and says so.
+the crowd is an alarm. Windows of several lengths find the frequent soon and the rare in days. A crowd that a
+named class explains (``known_classes``) is that class growing, and says so.
 
 Nearness is Euclidean after each column was divided by its deviation over the history. Legend: h images of
 history, n of the window, D columns. Knows no record.
@@ -51,7 +51,6 @@ class NovelOptions(BaseModel, frozen=True, extra="forbid"):
     )
     num_components: int = Field(12, ge=2, le=64, description="principal components of latents and appearance")
     least_history: int = Field(500, ge=50, description="images of history before anything is said")
-    known_share: float = Field(0.5, gt=0, le=1, description="of a crowd within a class, for the crowd to be it")
 
     def chance(self) -> float:
         """What one test may have. Neighbours say nearly the same: an image counts once for each window."""
@@ -138,7 +137,8 @@ class NovelWatch:
             )
         self.space = Space.learn(history.looks, self.options.num_components)
         self._history = self.space.place(history.looks)
-        self._classes = KnownClasses({name: self.space.place(looks) for name, looks in (known or {}).items()})
+        places = {name: self.space.place(looks) for name, looks in (known or {}).items()}
+        self._classes = KnownClasses(places, self._history)
         self._window: Doubtful | None = None
         self._placed = np.empty((0, self.options.num_components))
         self._told: list[tuple[Floats, float]] = []
@@ -167,7 +167,7 @@ class NovelWatch:
     def _around(self, index: int, to_window: Floats, to_history: Floats) -> list[Crowd]:
         """The most surprising crowd around one new image, if any is surprising enough."""
         assert self._window is not None
-        best: tuple[float, float, npt.NDArray[np.intp], float] | None = None
+        best: tuple[float, float, npt.NDArray[np.intp], float, int] | None = None
         for length in self.options.windows:
             start = max(0, index + 1 - length)
             if start == 0 and index + 1 < length / 2 and length > min(self.options.windows):
@@ -186,11 +186,11 @@ class NovelWatch:
             least = int(chances.argmin())
             if chances[least] < self.options.chance() and (best is None or chances[least] < best[0]):
                 members = start + nearest[: sizes[least]]
-                best = (float(chances[least]), float(radii[least]), members, float(expected[least]))
+                best = (float(chances[least]), float(radii[least]), members, float(expected[least]), start)
         return [] if best is None else [self._crowd(index, *best)]
 
     def _crowd(
-        self, index: int, chance: float, radius: float, members: npt.NDArray[np.intp], expected: float
+        self, index: int, chance: float, radius: float, members: npt.NDArray[np.intp], expected: float, start: int
     ) -> Crowd:
         assert self._window is not None
         return Crowd(
@@ -200,7 +200,9 @@ class NovelWatch:
             raised_ms=int(self._window.at_ms[index]),
             expected=expected,
             chance=chance,
-            known=self._classes.of(self._placed[members], self.options.known_share),
+            known=self._classes.explaining(
+                self._placed[index], radius, len(members), self._placed[start : index + 1]
+            ),
             centre=self._placed[index],
             radius=radius,
         )
