@@ -11,8 +11,8 @@ The least over several k is the image's; when it falls below what the false-alar
 the crowd is an alarm. Windows of several lengths find the frequent soon and the rare in days. A crowd that a
 named class explains (``known_classes``) is that class growing, and says so.
 
-Nearness is Euclidean after each column was divided by its deviation over the history. Legend: h images of
-history, n of the window, D columns. Knows no record.
+Nearness is Euclidean among the first principal components of the history, each divided by its own deviation.
+Legend: h images of history, n of the window, D columns, C components. Knows no record.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class NovelOptions(BaseModel, frozen=True, extra="forbid"):
         (80, 240, 800, 4000), min_length=1, description="last images that are compared"
     )
     crowds: tuple[int, ...] = Field(
-        (5, 7, 10, 15, 22, 32), min_length=1, description="sizes k of a crowd, in wafers"
+        (4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 32), min_length=1, description="sizes k of a crowd, in wafers"
     )
-    num_components: int = Field(12, ge=2, le=64, description="principal components of latents and appearance")
+    num_components: int = Field(20, ge=2, le=64, description="principal components of latents and appearance")
     least_history: int = Field(500, ge=50, description="images of history before anything is said")
 
     def chance(self) -> float:
-        """What one test may have. Neighbours say nearly the same: an image counts once for each window."""
+        """What one crowd may have. Sizes and neighbours say nearly the same: an image counts once a window."""
         return self.false_alarms_per_month / (self.images_per_month * len(self.windows))
 
 
@@ -96,7 +96,7 @@ class Crowd:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Where images are compared: mean (D,) and deviation (D,), then axes (D, C) scaled by 1/deviation."""
+    """Where images are compared: mean (D,), and axes (D, C) along which the history has deviation 1."""
 
     mean: Floats
     axes: Floats
@@ -109,8 +109,9 @@ class Space:
         values = looks.astype(np.float64)
         mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
         cut = np.clip((values - mean) / deviation, -5, 5)
-        _, _, vectors = np.linalg.svd(cut - cut.mean(axis=0), full_matrices=False)
-        axes = vectors[:num_components].T / deviation[:, None]
+        _, sizes, vectors = np.linalg.svd(cut - cut.mean(axis=0), full_matrices=False)
+        spread = np.maximum(sizes[:num_components] / np.sqrt(len(values)), 1e-3)
+        axes = vectors[:num_components].T / deviation[:, None] / spread
         return cls(mean=mean, axes=np.asarray(axes, dtype=np.float64))
 
     def place(self, looks: FloatArray) -> Floats:
@@ -182,7 +183,7 @@ class NovelWatch:
             expected = (1 + inside) / len(to_history) * num
             # Given j of h within r, the count among n more is negative binomial: j + 1 successes, chance h / (h
             # + n).
-            chances = nbinom.sf(sizes - 1, inside + 1, len(to_history) / (len(to_history) + num)) * len(sizes)
+            chances = nbinom.sf(sizes - 1, inside + 1, len(to_history) / (len(to_history) + num))
             least = int(chances.argmin())
             if chances[least] < self.options.chance() and (best is None or chances[least] < best[0]):
                 members = start + nearest[: sizes[least]]
