@@ -22,6 +22,7 @@ from waferlens.monitoring.drift import DAY_MS, Drift, DriftOptions, watch_drift
 from waferlens.monitoring.points import moved_points
 from waferlens.monitoring.wafer_rows import Levels, SeenImages, WaferRows, learn_levels, point_columns, wafer_rows
 from waferlens.monitoring.weekly import compare_weeks
+from waferlens.wiring.watch import wafers_of
 
 WAFERS_PER_DAY, LOT, DAYS = 400, 25, 91
 PRODUCTS = ("A7", "B5")
@@ -77,9 +78,7 @@ class Line:
                          at_ms=at.astype(np.int64), values=values)  # fmt: skip
         return rows, chosen
 
-    def weekly(
-        self, rows: WaferRows, chosen: np.ndarray, reference: np.ndarray, review: float
-    ) -> tuple[int, int, float]:
+    def weekly(self, rows: WaferRows, chosen: np.ndarray, reference, review: float) -> tuple[int, int, float]:
         """Alarms of the weekly tests, of the weekly points, and the largest D seen."""
         week = rows.at_ms // (7 * DAY_MS)
         alarms = points = 0
@@ -94,7 +93,7 @@ class Line:
             weeks = {str(name): (self.plain.score[images][(cell == name) & passed], wafers[(cell == name) &
             passed])
                      for name in np.unique(cell)}  # fmt: skip
-            compared = compare_weeks(weeks, reference, below=review)
+            compared = compare_weeks(weeks, reference.scores, None, review, wafers_of(reference.names))
             alarms += any(each.alarm for each in compared)
             worst = max(worst, max(each.distance for each in compared))
             now = self.scores_apart[images], self.plain.point[images].astype(str)
@@ -120,7 +119,7 @@ def main() -> None:
         kept = {name: archive[name] for name in archive.files}
     normal = np.flatnonzero((kept["kind"] == "") & (kept["gain"] == 1.0))
     line = Line(kept, learn_levels(images_of(kept, normal)))
-    reference, review = load_reference(told.bundle).scores, float(kept["review"])
+    reference, review = load_reference(told.bundle), float(kept["review"])
     rng, options = np.random.default_rng(21), DriftOptions()
     counts = []
     for quarter in range(told.quarters):

@@ -116,9 +116,9 @@ def main() -> None:
             hours, escapes, shares, missed = [], [], [], 0
             for _ in range(told.repeats):
                 watch, num_escaped = NovelWatch(history, known, options), 0
-                for hour in range(48):
+                for hour in range(24):
                     watch.see(stream.hour(hour, rng)[0])
-                for hour in range(48, 48 + 24 * 7):
+                for hour in range(24, 24 + 24 * 5):
                     images, more = stream.hour(hour, rng, str(novel), rate)
                     real = []
                     for crowd in watch.see(images):
@@ -126,9 +126,9 @@ def main() -> None:
                         if share >= 0.5 and not crowd.known:
                             real.append((crowd, share))
                     if real:
-                        since = (real[0][0].raised_ms - 48 * HOUR_MS) / HOUR_MS
+                        since = (real[0][0].raised_ms - 24 * HOUR_MS) / HOUR_MS
                         hours.append(since)
-                        escapes.append(num_escaped + more * (since - (hour - 48)))
+                        escapes.append(num_escaped + more * (since - (hour - 24)))
                         shares.append(real[0][1])
                         break
                     num_escaped += more

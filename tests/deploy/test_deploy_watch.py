@@ -267,9 +267,9 @@ def test_an_alarm_of_the_watch_arrives_at_alertmanager_and_in_the_api_and_leaves
 
     line.wait_until(lambda: heard("firing"), 40)
     engineer = served.client(Role.ENGINEER)
-    assert [a["title"] for a in json.loads(engineer.get("/api/v1/alarms")) if a["seq"] == seq] == ["a new kind"]
+    assert [a["title"] for a in engineer.get("/api/v1/alarms") if a["seq"] == seq] == ["a new kind"]
     assert engineer.ask("POST", f"/api/v1/alarms/{seq}/clear", b"{}").status == 200
-    assert all(a["seq"] != seq for a in json.loads(engineer.get("/api/v1/alarms")))
+    assert all(a["seq"] != seq for a in engineer.get("/api/v1/alarms"))
     engineer.close()
     served.service.figures.refresh(at_once=True)
     line.wait_until(lambda: heard("resolved"), 60)

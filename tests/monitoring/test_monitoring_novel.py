@@ -77,12 +77,15 @@ def test_a_named_class_that_grows_is_told_by_its_name() -> None:
     assert [crowd.known for crowd in found] == ["stain"]
 
 
-def test_an_image_far_from_every_example_belongs_to_no_class() -> None:
+def test_a_class_explains_a_crowd_only_where_it_lies_and_only_if_it_grew() -> None:
     rng = np.random.default_rng(7)
-    classes = KnownClasses({"a": rng.standard_normal((20, 3)), "one": np.zeros((1, 3))})
-    assert classes.of(rng.standard_normal((10, 3)) + 50, 0.5) == ""
-    assert classes.of(rng.standard_normal((10, 3)), 0.5) == "a"
-    assert KnownClasses({}).of(np.zeros((3, 3)), 0.5) == ""
+    history = np.concatenate([rng.standard_normal((500, 3)) * 20, rng.standard_normal((20, 3))])
+    classes = KnownClasses({"a": rng.standard_normal((40, 3)), "one": np.zeros((1, 3))}, history)
+    usual, grown, apart = history[::5], rng.standard_normal((60, 3)), rng.standard_normal((20, 3)) + 50
+    assert classes.explaining(np.zeros(3), 2.0, 40, grown) == "a"
+    assert classes.explaining(np.zeros(3), 2.0, 40, usual) == ""
+    assert classes.explaining(np.full(3, 50.0), 2.0, 8, apart) == ""
+    assert KnownClasses({}, history).explaining(np.zeros(3), 1.0, 3, usual) == ""
 
 
 def test_the_chance_is_what_a_history_of_the_same_rate_gives() -> None:

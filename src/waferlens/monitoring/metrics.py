@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cryptography.x509 import load_pem_x509_certificate
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from waferlens.errors import WaferlensError
@@ -109,6 +110,14 @@ class ServiceMetrics:
         self.gauge("waferlens_disk_free_bytes", "Free where the home is.", lambda: shutil.disk_usage(home).free)
         self.gauge("waferlens_disk_size_bytes", "Size of that disk.", lambda: shutil.disk_usage(home).total)
         self.gauge("waferlens_clock_seconds", "The machine's own time.", time.time)
+
+    def watch_certificate(self, certificate: Path) -> None:
+        """When the certificate (a PEM file) ends; read anew each time, so that a renewed one is seen."""
+        self.gauge(
+            "waferlens_certificate_end_timestamp_seconds",
+            "When the service's certificate ends.",
+            lambda: load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.timestamp(),
+        )
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -8,11 +8,11 @@ radius r; the history has j of its h images within r of the same place, and
 
 (what so many more images bring when j of h is all that is known of their rate) is how surprising the crowd is.
 The least over several k is the image's; when it falls below what the false-alarm budget leaves for one image,
-the crowd is an alarm. Windows of several lengths find the frequent soon and the rare in days. A crowd most of
-whose images fit a named class is that class growing, and says so.
+the crowd is an alarm. Windows of several lengths find the frequent soon and the rare in days. A crowd that a
+named class explains (``known_classes``) is that class growing, and says so.
 
-Nearness is Euclidean after each column was divided by its deviation over the history. Legend: h images of
-history, n of the window, D columns. Knows no record.
+Nearness is Euclidean among the first principal components of the history, each divided by its own deviation.
+Legend: h images of history, n of the window, D columns, C components. Knows no record.
 """
 
 from __future__ import annotations
@@ -47,14 +47,13 @@ class NovelOptions(BaseModel, frozen=True, extra="forbid"):
         (80, 240, 800, 4000), min_length=1, description="last images that are compared"
     )
     crowds: tuple[int, ...] = Field(
-        (5, 7, 10, 15, 22, 32), min_length=1, description="sizes k of a crowd, in wafers"
+        (4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 32), min_length=1, description="sizes k of a crowd, in wafers"
     )
-    num_components: int = Field(12, ge=2, le=64, description="principal components of latents and appearance")
+    num_components: int = Field(20, ge=2, le=64, description="principal components of latents and appearance")
     least_history: int = Field(500, ge=50, description="images of history before anything is said")
-    known_share: float = Field(0.5, gt=0, le=1, description="of a crowd within a class, for the crowd to be it")
 
     def chance(self) -> float:
-        """What one test may have. Neighbours say nearly the same: an image counts once for each window."""
+        """What one crowd may have. Sizes and neighbours say nearly the same: an image counts once a window."""
         return self.false_alarms_per_month / (self.images_per_month * len(self.windows))
 
 
@@ -97,7 +96,7 @@ class Crowd:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Where images are compared: mean (D,) and deviation (D,), then axes (D, C) scaled by 1/deviation."""
+    """Where images are compared: mean (D,), and axes (D, C) along which the history has deviation 1."""
 
     mean: Floats
     axes: Floats
@@ -110,8 +109,9 @@ class Space:
         values = looks.astype(np.float64)
         mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
         cut = np.clip((values - mean) / deviation, -5, 5)
-        _, _, vectors = np.linalg.svd(cut - cut.mean(axis=0), full_matrices=False)
-        axes = vectors[:num_components].T / deviation[:, None]
+        _, sizes, vectors = np.linalg.svd(cut - cut.mean(axis=0), full_matrices=False)
+        spread = np.maximum(sizes[:num_components] / np.sqrt(len(values)), 1e-3)
+        axes = vectors[:num_components].T / deviation[:, None] / spread
         return cls(mean=mean, axes=np.asarray(axes, dtype=np.float64))
 
     def place(self, looks: FloatArray) -> Floats:
@@ -138,7 +138,8 @@ class NovelWatch:
             )
         self.space = Space.learn(history.looks, self.options.num_components)
         self._history = self.space.place(history.looks)
-        self._classes = KnownClasses({name: self.space.place(looks) for name, looks in (known or {}).items()})
+        places = {name: self.space.place(looks) for name, looks in (known or {}).items()}
+        self._classes = KnownClasses(places, self._history)
         self._window: Doubtful | None = None
         self._placed = np.empty((0, self.options.num_components))
         self._told: list[tuple[Floats, float]] = []
@@ -167,7 +168,7 @@ class NovelWatch:
     def _around(self, index: int, to_window: Floats, to_history: Floats) -> list[Crowd]:
         """The most surprising crowd around one new image, if any is surprising enough."""
         assert self._window is not None
-        best: tuple[float, float, npt.NDArray[np.intp], float] | None = None
+        best: tuple[float, float, npt.NDArray[np.intp], float, int] | None = None
         for length in self.options.windows:
             start = max(0, index + 1 - length)
             if start == 0 and index + 1 < length / 2 and length > min(self.options.windows):
@@ -182,15 +183,15 @@ class NovelWatch:
             expected = (1 + inside) / len(to_history) * num
             # Given j of h within r, the count among n more is negative binomial: j + 1 successes, chance h / (h
             # + n).
-            chances = nbinom.sf(sizes - 1, inside + 1, len(to_history) / (len(to_history) + num)) * len(sizes)
+            chances = nbinom.sf(sizes - 1, inside + 1, len(to_history) / (len(to_history) + num))
             least = int(chances.argmin())
             if chances[least] < self.options.chance() and (best is None or chances[least] < best[0]):
                 members = start + nearest[: sizes[least]]
-                best = (float(chances[least]), float(radii[least]), members, float(expected[least]))
+                best = (float(chances[least]), float(radii[least]), members, float(expected[least]), start)
         return [] if best is None else [self._crowd(index, *best)]
 
     def _crowd(
-        self, index: int, chance: float, radius: float, members: npt.NDArray[np.intp], expected: float
+        self, index: int, chance: float, radius: float, members: npt.NDArray[np.intp], expected: float, start: int
     ) -> Crowd:
         assert self._window is not None
         return Crowd(
@@ -200,7 +201,9 @@ class NovelWatch:
             raised_ms=int(self._window.at_ms[index]),
             expected=expected,
             chance=chance,
-            known=self._classes.of(self._placed[members], self.options.known_share),
+            known=self._classes.explaining(
+                self._placed[index], radius, len(members), self._placed[start : index + 1]
+            ),
             centre=self._placed[index],
             radius=radius,
         )

@@ -14,9 +14,7 @@ _ARITHMETIC = (
     " Its column repeats that slip. An exposure is what may be made before a new defect is known, not what is"
     " certainly lost; it is counted whole, as the original does, and varied below. Labour is not in it."
 )
-_SWINGS = (
-    "The net return while one input goes from half to one and a half times its value, others as they are."
-)
+_SWINGS = "The net return while one input goes from half to one and a half times its value and the others stay."
 
 
 def returns_sections(
@@ -78,7 +76,7 @@ def _tornado(right: Returns, swings: Sequence[Swing]) -> Picture:
     ax.axvline(right.net / _MILLION, color=INK, lw=1)
     ax.set_yticks(
         range(len(swings)),
-        [f"{s.name.replace('_', ' ')} ({s.low:,.4g} to {s.high:,.4g})" for s in reversed(swings)],
+        [f"{s.name.replace('_', ' ')} ({s.low:,.6g} to {s.high:,.6g})" for s in reversed(swings)],
     )
     label(ax, title="Net return, millions of USD a year", x="orange: half the input, blue: one and a half times")
     return as_picture(figure, alt="Tornado plot: the net return as each input varies, the widest on top")

@@ -54,15 +54,18 @@ def compare_weeks(
     reference: Floats,
     options: WeeklyOptions | None = None,
     below: float = math.inf,
+    reference_groups: npt.NDArray[np.intp] | None = None,
 ) -> list[Compared]:
     """Every stream's week against the reference. weeks: name to (PASS scores (n,), number of each one's wafer
     (n,)).
 
     below: where PASS ends; the reference is cut there too, or its own reviewed tail would look like a shift.
+    reference_groups: (r,) number of the wafer of each reference score; held-out normals come from few wafers.
     Raises DataError when the reference is empty below it.
     """
     options = options or WeeklyOptions()
-    normal = np.sort(reference[reference < below])
+    kept = reference < below
+    normal = np.sort(reference[kept])
     if not len(normal):
         raise DataError("the reference holds no score that passes", expected="at least one", found="none")
     measured = []
@@ -70,7 +73,11 @@ def compare_weeks(
         if len(scores) < options.least_images:
             continue
         distance, effective = ks_distance(scores, normal), effective_size(scores, wafers)
-        measured.append((name, distance, _p_value(distance, effective, len(normal)), len(scores), effective))
+        num_reference = float(len(normal))
+        if reference_groups is not None:  # a handful of held-out wafers cannot tell how alike images of one are
+            alike = intraclass_correlation(scores, wafers)
+            num_reference = effective_size(reference[kept], reference_groups[kept], alike)
+        measured.append((name, distance, _p_value(distance, effective, num_reference), len(scores), effective))
     adjusted = holm([each[2] for each in measured])
     return [
         Compared(
@@ -95,24 +102,34 @@ def ks_distance(scores: Floats, reference: Floats) -> float:
     return float(np.abs(below - wanted).max())
 
 
-def effective_size(values: Floats, groups: npt.NDArray[np.intp]) -> float:
+def effective_size(values: Floats, groups: npt.NDArray[np.intp], least_correlation: float = 0.0) -> float:
     """How many independent values would say as much as these, given that those of a group are alike.
 
-    The intra-class correlation comes from a one-way analysis of variance; a negative one counts as none.
+    least_correlation: where few groups cannot tell it, that of others like them.
+    """
+    _, sizes = np.unique(groups, return_counts=True)
+    if len(sizes) < 2:
+        return 1.0
+    correlation = max(least_correlation, intraclass_correlation(values, groups))
+    return max(float(len(values) / (1 + (float((sizes**2).sum()) / len(values) - 1) * correlation)), 1.0)
+
+
+def intraclass_correlation(values: Floats, groups: npt.NDArray[np.intp]) -> float:
+    """The share of the variance that lies between groups, by a one-way analysis of variance; a negative one is 0.
+
+    1 where no group has two values.
     """
     n = len(values)
     _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     num_groups = len(sizes)
     if num_groups < 2 or n <= num_groups:
-        return float(num_groups)
+        return 1.0
     means = np.bincount(index, values) / sizes
     between = float((sizes * (means - values.mean()) ** 2).sum()) / (num_groups - 1)
     within = float(((values - means[index]) ** 2).sum()) / (n - num_groups)
     size = (n - float((sizes**2).sum()) / n) / (num_groups - 1)
-    if between + (size - 1) * within <= 0:
-        return float(n)
-    correlation = max(0.0, (between - within) / (between + (size - 1) * within))
-    return max(float(n / (1 + (float((sizes**2).sum()) / n - 1) * correlation)), 1.0)
+    whole = between + (size - 1) * within
+    return max(0.0, (between - within) / whole) if whole > 0 else 0.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -125,7 +142,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _p_value(distance: float, num: float, num_reference: int) -> float:
+def _p_value(distance: float, num: float, num_reference: float) -> float:
     """The limiting law with Stephens' correction (1970), good from a handful of values on."""
     size = math.sqrt(num * num_reference / (num + num_reference))
     return float(kstwobign.sf((size + 0.12 + 0.11 / size) * distance))

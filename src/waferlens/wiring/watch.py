@@ -92,7 +92,17 @@ def _week(last: SeenImages, reference: Reference, options: WatchOptions) -> list
         for cell in np.unique(cells)
     }
     highest = float(last.score[last.passed].max()) if last.passed.any() else np.inf
-    return compare_weeks(weeks, reference.scores, options.week, below=np.nextafter(highest, np.inf))
+    return compare_weeks(
+        weeks, reference.scores, options.week, np.nextafter(highest, np.inf), wafers_of(reference.names)
+    )
+
+
+def wafers_of(names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.intp]] | None:
+    """Number of each image's wafer, for names such as ``WF-000012-034.png``; None where names tell no wafers."""
+    stems = [name.rpartition("-")[0] for name in names]
+    if len(set(stems)) < 2 or not all(stems):
+        return None
+    return np.asarray(np.unique(stems, return_inverse=True)[1], dtype=np.intp)
 
 
 def _points(settled: SeenImages, last: SeenImages, options: WatchOptions) -> list[PointShift]:
