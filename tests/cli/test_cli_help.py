@@ -42,7 +42,7 @@ def test_the_promised_commands_are_there_and_listed(here):
             "verify",
             "diff",
         },
-        "rollout": {"status", "start", "advance", "abort"},
+        "rollout": {"status", "start", "advance", "abort", "check"},
         "bench": {"engines", "serve"},
         "keys": {"create", "list", "revoke"},
         "users": {"create"},

@@ -70,6 +70,19 @@ def abort(home: Home, reason: Reason) -> None:
     _follow(life.try_to_follow())
 
 
+@app.command()
+def check(home: Home) -> None:
+    """Look at the guardrails once, roll back what broke one, and print what is known, as JSON.
+
+    A running service does the same every few seconds.
+    """
+    from waferlens.wiring.lifecycle import check_guardrails, open_life
+
+    life = open_life(home)
+    console.print_json([each.as_dict() for each in check_guardrails(life)])
+    _follow(life.try_to_follow())
+
+
 def _follow(lines: list[str]) -> None:
     for line in lines:
         console.status_console().print(line, soft_wrap=True)

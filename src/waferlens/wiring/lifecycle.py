@@ -11,6 +11,7 @@ from typing import Any
 
 from waferlens.bundle.contents import load_config, read_json
 from waferlens.errors import RegistryError
+from waferlens.inspection.ports import NobodyWatching
 from waferlens.lifecycle.archive import Archive
 from waferlens.lifecycle.registration import Keys, Registration, Told
 from waferlens.lifecycle.registry import Registry
@@ -19,10 +20,11 @@ from waferlens.lifecycle.rollout import Because, Rollout
 from waferlens.lifecycle.states import Slot, State
 from waferlens.lifecycle.versions import Identity, step_between
 from waferlens.settings.environment import bundle_key
-from waferlens.settings.service import archive_url, registry_url
+from waferlens.settings.service import archive_url, load_service_settings, registry_url
 from waferlens.storage.blobs import BlobStore, LocalBlobs
 from waferlens.storage.model_versions import StoredVersion
 from waferlens.storage.s3 import open_s3
+from waferlens.wiring.guardrails import Check, Guard
 from waferlens.wiring.record import Record, open_record
 
 
@@ -121,6 +123,12 @@ def advance(life: Life, share: float, *, actor: str, reason: str) -> str:
     if roles.challenger is not None and roles.challenger.state == State.CANARY:
         return f"{life.rollout.promote(why)} is champion"
     return f"{life.rollout.canary(share, why)} is a canary on {share:.1%} of wafers"
+
+
+def check_guardrails(life: Life) -> list[Check]:
+    """One look by a command. Raises DatabaseLost, OptionsError."""
+    options = load_service_settings(life.record.home).guardrails
+    return Guard(life.record.database, life.rollout, NobodyWatching(), options).check()
 
 
 def aliases_of(roles: Roles) -> dict[str, str | None]:

@@ -19,6 +19,7 @@ from waferlens.storage.histories import newest_band
 from waferlens.storage.journal import Journal
 from waferlens.storage.recorder import Recorder
 from waferlens.wiring.following import Following
+from waferlens.wiring.guardrails import Guard
 from waferlens.wiring.record import Record, open_journal, open_record
 from waferlens.wiring.trusted import verify_configured
 
@@ -38,6 +39,7 @@ class Service:
     metrics: ServiceMetrics
     rollout: Rollout
     following: Following | None
+    guard: Guard
 
     def swap(self, bundle: Path) -> str:
         """Go over to another bundle; its version. Raises BundleError, EngineError: the old one stays.
@@ -126,6 +128,7 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         metrics=metrics,
         rollout=rollout,
         following=following,
+        guard=Guard(record.database, rollout, metrics, settings.guardrails),
     )
     service.follow_bands()
     service.follow_rollout()
