@@ -8,7 +8,7 @@ from waferlens.cli.main import app
 
 COMMANDS = {
     "demo", "explore", "baseline", "train", "evaluate", "robustness", "pod", "inspect", "export", "bench", "data",
-    "bundle", "triton", "models", "rollout", "replay",
+    "bundle", "triton", "models", "rollout", "replay", "retrain",
     "serve", "client", "keys", "users", "audit", "backup", "restore", "prune",
 }  # fmt: skip
 

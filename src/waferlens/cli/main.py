@@ -7,7 +7,20 @@ from collections.abc import Sequence
 
 import typer
 
-from waferlens.cli import bundles, console, data, learn, look, models, rollout, service, ship, triton, upkeep
+from waferlens.cli import (
+    bundles,
+    console,
+    data,
+    learn,
+    look,
+    models,
+    retraining,
+    rollout,
+    service,
+    ship,
+    triton,
+    upkeep,
+)
 from waferlens.cli.defaulting import DefaultingGroup
 from waferlens.errors import WaferlensError
 
@@ -40,10 +53,11 @@ app.command("robustness")(look.robustness)
 app.command("pod")(look.pod)
 app.command("inspect")(ship.inspect)
 app.command("export")(ship.export)
+app.command("replay")(rollout.replay)
+app.command("retrain")(retraining.retrain)
 bench_app = typer.Typer(cls=DefaultingGroup, help="Time the engines of a bundle, or a service that runs.")
 bench_app.command("engines")(ship.bench)
-bench_app.command("replay")(rollout.replay)
-app.command("serve")(service.bench_serve)
+bench_app.command("serve")(service.bench_serve)
 app.add_typer(bench_app, name="bench")
 app.command("serve")(service.serve)
 app.command("client")(service.client)

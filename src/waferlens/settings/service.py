@@ -87,6 +87,12 @@ def archive_url() -> str | None:
     return _told("WAFERLENS_ARCHIVE_URL")
 
 
+def bundles_folder(home: Path) -> Path:
+    """``WAFERLENS_BUNDLES``: where registered bundles are, when several homes share a record; else in the home."""
+    told = _told("WAFERLENS_BUNDLES")
+    return home / "bundles" if told is None else Path(told)
+
+
 def client_key() -> str | None:
     """``WAFERLENS_KEY``: the key that a client sends."""
     return _told("WAFERLENS_KEY")

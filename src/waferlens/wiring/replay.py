@@ -39,7 +39,7 @@ def replay_version(
     num: processes; None for one a core. Raises NotFound, BundleError, StorageError.
     """
     life.rollout.find(version)
-    bundle = life.record.home / "bundles" / version
+    bundle = life.bundles / version
     verify_configured(bundle)
     now_ms = time.time_ns() // 1_000_000
     workers: Workers
@@ -76,7 +76,7 @@ def run_shadow(life: Life, *, until: Callable[[], bool], say: Callable[[str], No
                     running[1].close()
                     running = None
                 if version is not None:
-                    running = running or (version, _workers(life.record.home, version, options))
+                    running = running or (version, _workers(life.bundles, version, options))
                     found = shadow_once(source, version, running[1], since_ms, options)
                     num += found
             except StorageError as error:
@@ -105,6 +105,6 @@ def _challenger(roles: Roles) -> tuple[str | None, int]:
     return roles.challenger.version, roles.challenger.changed_ms
 
 
-def _workers(home: Path, version: str, options: ShadowOptions) -> LocalWorkers:
-    opener = opener_of(home / "bundles" / version, bundle_key())
+def _workers(bundles: Path, version: str, options: ShadowOptions) -> LocalWorkers:
+    opener = opener_of(bundles / version, bundle_key())
     return LocalWorkers(opener, 1, seconds=options.image_seconds)

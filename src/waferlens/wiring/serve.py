@@ -14,7 +14,7 @@ from waferlens.inspection.rendering import Renderer
 from waferlens.inspection.service import InspectionService
 from waferlens.lifecycle.rollout import Rollout
 from waferlens.monitoring.metrics import ServiceMetrics
-from waferlens.settings.service import ServiceSettings
+from waferlens.settings.service import ServiceSettings, bundles_folder
 from waferlens.storage.histories import newest_band
 from waferlens.storage.journal import Journal
 from waferlens.storage.recorder import Recorder
@@ -115,7 +115,7 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
     rollout = Rollout(record.database, record.audit)
     following = None
     if isinstance(pool, Fleet):
-        following = Following(record.home, pool, models, rollout, metrics)
+        following = Following(bundles_folder(record.home), pool, models, rollout, metrics)
     service = Service(
         record=record,
         settings=settings,
@@ -144,7 +144,7 @@ def bundle_to_serve(home: Path, told: Path | None) -> Path:
     champion = Rollout(record.database, record.audit).roles().champion
     record.database.close()
     if champion is not None:
-        return home / "bundles" / champion.version
+        return bundles_folder(home) / champion.version
     if told is None:
         raise OptionsError("nothing to serve", expected="--bundle, or a champion of the rollout")
     return told
