@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TRITON := .venv-triton
+AIRFLOW := .venv-airflow
 # How long the demo's service stays up: make demo SERVE_SECONDS=inf
 SERVE_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup triton demo test test-all check format bench results grid screenshots lock clean
+.PHONY: help setup triton airflow demo test test-all check format bench results grid screenshots lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,13 +36,22 @@ $(TRITON)/.installed: deploy/triton/requirements.lock
 	@$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+airflow: $(AIRFLOW)/.installed ## Airflow in .venv-airflow, for its tests
+
+# An environment of its own: it only calls our command.
+$(AIRFLOW)/.installed: deploy/airflow/requirements.lock
+	@echo "setting up $(AIRFLOW) (about two minutes the first time)"
+	@test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv $(AIRFLOW)
+	@$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 demo: setup ## train, evaluate, inspect and serve on the synthetic fab (about five minutes on two cores)
 	@$(BIN)/waferlens demo --out runs/demo --serve-seconds $(SERVE_SECONDS)
 
 test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-all: setup triton ## all tests; some need HAProxy and Chromium (Debian: haproxy, chromium)
+test-all: setup triton airflow ## all tests; some need HAProxy, Chromium and Prometheus (Debian: haproxy, chromium, prometheus)
 	@$(BIN)/python -m pytest
 
 check: setup ## ruff and mypy

@@ -30,7 +30,8 @@ P_VALUE = 0.01
 def fixed_p_values(k_a, n_a, k_b, n_b):
     """(sims, T) two-sided proportion test at every look."""
     k_a, n_a, k_b, n_b = (np.cumsum(each, axis=-1) for each in (k_a, n_a, k_b, n_b))
-    pooled = (k_a + k_b) / (n_a + n_b)
+    pooled = (k_a + k_b) / np.maximum(n_a + n_b, 1)
+    n_a, n_b = np.maximum(n_a, 1), np.maximum(n_b, 1)  # no wafer yet: no difference
     spread = np.sqrt(pooled * (1 - pooled) * (1 / n_a + 1 / n_b))
     z = np.divide(k_b / n_b - k_a / n_a, spread, out=np.zeros_like(spread), where=spread > 0)
     return 2 * norm.sf(np.abs(z))

@@ -8,7 +8,7 @@ from waferlens.cli.main import app
 
 COMMANDS = {
     "demo", "explore", "baseline", "train", "evaluate", "robustness", "pod", "inspect", "export", "bench", "data",
-    "bundle", "triton", "models", "rollout",
+    "bundle", "triton", "models", "rollout", "replay", "retrain",
     "serve", "client", "keys", "users", "audit", "backup", "restore", "prune",
 }  # fmt: skip
 
@@ -42,7 +42,7 @@ def test_the_promised_commands_are_there_and_listed(here):
             "verify",
             "diff",
         },
-        "rollout": {"status", "start", "advance", "abort"},
+        "rollout": {"status", "start", "advance", "abort", "check", "shadow", "compare"},
         "bench": {"engines", "serve"},
         "keys": {"create", "list", "revoke"},
         "users": {"create"},

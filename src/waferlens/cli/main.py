@@ -15,6 +15,7 @@ from waferlens.cli import (
     look,
     models,
     monitor,
+    retraining,
     returns,
     review,
     rollout,
@@ -55,6 +56,8 @@ app.command("robustness")(look.robustness)
 app.command("pod")(look.pod)
 app.command("inspect")(ship.inspect)
 app.command("export")(ship.export)
+app.command("replay")(rollout.replay)
+app.command("retrain")(retraining.retrain)
 bench_app = typer.Typer(cls=DefaultingGroup, help="Time the engines of a bundle, or a service that runs.")
 bench_app.command("engines")(ship.bench)
 bench_app.command("serve")(service.bench_serve)

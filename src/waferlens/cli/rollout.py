@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -10,6 +11,8 @@ from waferlens.cli import console
 from waferlens.cli.arguments import AsJson
 from waferlens.cli.models import Reason, VersionName
 from waferlens.cli.service import Home, operator
+
+Days = Annotated[float, typer.Option("--days", min=0.001, help="Back from now.")]
 
 app = typer.Typer(no_args_is_help=True, help="Try a version beside the champion: shadow, canary, champion.")
 
@@ -68,6 +71,66 @@ def abort(home: Home, reason: Reason) -> None:
     life = open_life(home)
     console.print_line(f"{life.rollout.abort(Because(actor=operator(), reason=reason))} is refused")
     _follow(life.try_to_follow())
+
+
+@app.command()
+def check(home: Home) -> None:
+    """Look at the guardrails once, roll back what broke one, and print what is known, as JSON.
+
+    A running service does the same every few seconds.
+    """
+    from waferlens.wiring.lifecycle import check_guardrails, open_life
+
+    life = open_life(home)
+    console.print_json([each.as_dict() for each in check_guardrails(life)])
+    _follow(life.try_to_follow())
+
+
+@app.command()
+def shadow(
+    home: Home,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long; for ever, if not given.")] = float("inf"),
+) -> None:
+    """Score what comes with whichever version is challenger, off the answers' path and at the lowest priority."""
+    from waferlens.wiring.lifecycle import open_life
+    from waferlens.wiring.replay import run_shadow
+
+    ends = time.monotonic() + seconds
+    num = run_shadow(open_life(home), until=lambda: time.monotonic() > ends, say=console.status_console().print)
+    console.print_line(f"{num} images scored")
+
+
+@app.command()
+def compare(home: Home, version: VersionName, days: Days = 7.0) -> None:
+    """Champion and a version on the images that both scored: decisions, scores, latency, differences; as JSON."""
+    from waferlens.wiring.lifecycle import open_life
+    from waferlens.wiring.replay import compare_version
+
+    console.print_json(compare_version(open_life(home), version, days=days))
+
+
+def replay(
+    home: Home,
+    version: VersionName,
+    days: Days = 7.0,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes. [one a core]")] = None,
+    ray: Annotated[str | None, typer.Option("--ray", help="HOST:PORT of a Ray cluster instead.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score the last days of recorded images with a registered version; run again, it goes on where it stopped."""
+    from waferlens.wiring.lifecycle import open_life
+    from waferlens.wiring.replay import replay_version
+
+    with console.progress_bars() as bars:
+        done = replay_version(open_life(home), version, days=days, ray=ray, num=workers, count=bars.count)
+    told = vars(done) | {"images_per_second": done.images_per_second}
+    if as_json:
+        console.print_json(told)
+        return
+    console.print_line(
+        f"{done.num_scored} images in {done.seconds:.1f} s, {done.images_per_second:.1f} a second; "
+        f"{done.num_failed} failed; now: waferlens rollout compare"
+    )
 
 
 def _follow(lines: list[str]) -> None:

@@ -29,9 +29,9 @@ class Archive:
     """Takes versions out of ``HOME/bundles`` and brings them back."""
 
     def __init__(
-        self, home: Path, store: BlobStore, rollout: Rollout, registry: Registry, public_key: Path | None
+        self, bundles: Path, store: BlobStore, rollout: Rollout, registry: Registry, public_key: Path | None
     ) -> None:
-        self._bundles, self._store = home / "bundles", store
+        self._bundles, self._store = bundles, store
         self._rollout, self._registry, self._public_key = rollout, registry, public_key
 
     def due(self, keep: int = KEEP_WARM) -> list[str]:

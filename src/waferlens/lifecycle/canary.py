@@ -1,8 +1,10 @@
 """A canary against its champion: what each decided, whether the difference is real, and how much more it takes
 to know.
 
-Three rates: REJECT and REVIEW of inspections, overrides of settled REJECTs. Each has the fixed test that the
-case study asks for, for a look at the planned end, and the sequential one, for every hour.
+Three rates: wafers with a REJECT, wafers with a REVIEW, overrides of settled REJECTs. Wafers are counted, not
+images: those of one wafer are alike, and a test that takes 200 of them for independent finds differences where
+there are none (docs/lifecycle.md has the simulation). Each has the fixed test that the case study asks for, for
+a look at the planned end, and the sequential one, for every hour.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from pydantic import BaseModel, Field
 from waferlens.lifecycle.proportions import Count, proportion_test, sample_needed
 from waferlens.lifecycle.sequential import Block, two_rates_p_value
 from waferlens.records import Estimate
+from waferlens.storage.inspections import HOUR_MS
+from waferlens.storage.model_figures import WaferFigures
 
 
 class Finding(StrEnum):
@@ -41,13 +45,14 @@ class CanaryOptions(BaseModel, frozen=True, extra="forbid"):
 class Hour:
     """What one model decided in one hour.
 
-    Counts of inspections; settled: REJECTs with a verdict, of them overridden.
+    Counts of wafers and of inspections; of REJECTs that have a verdict, and of them overridden.
     """
 
     hour_ms: int
+    num_wafers: int
+    num_wafers_reject: int
+    num_wafers_review: int
     num_inspections: int
-    num_reject: int
-    num_review: int
     num_failed: int = 0
     num_slow: int = 0
     num_settled: int = 0
@@ -89,12 +94,12 @@ class RateComparison:
 class _Rate:
     name: str
     events: str
-    trials: str = "num_inspections"
+    trials: str = "num_wafers"
 
 
 _RATES = (
-    _Rate(name="REJECT", events="num_reject"),
-    _Rate(name="REVIEW", events="num_review"),
+    _Rate(name="REJECT", events="num_wafers_reject"),
+    _Rate(name="REVIEW", events="num_wafers_review"),
     _Rate(name="override", events="num_overridden", trials="num_settled"),
 )
 
@@ -116,6 +121,25 @@ def compare_hours(
     """Champion and canary over the same time, hour by hour."""
     told = options or CanaryOptions()
     return CanaryComparison(rates=tuple(_compare(rate, champion, canary, told) for rate in _RATES))
+
+
+def hours_of(wafers: Sequence[WaferFigures]) -> list[Hour]:
+    """The wafers of one model, hour by hour; a wafer counts in the hour in which its first image came."""
+    by_hour: dict[int, list[WaferFigures]] = {}
+    for wafer in wafers:
+        by_hour.setdefault(wafer.first_ms // HOUR_MS * HOUR_MS, []).append(wafer)
+    return [
+        Hour(
+            hour_ms=hour,
+            num_wafers=len(found),
+            num_wafers_reject=sum(wafer.num_reject > 0 for wafer in found),
+            num_wafers_review=sum(wafer.num_review > 0 for wafer in found),
+            num_inspections=sum(wafer.num_inspections for wafer in found),
+            num_failed=sum(wafer.num_failed for wafer in found),
+            num_slow=sum(wafer.num_slow for wafer in found),
+        )
+        for hour, found in sorted(by_hour.items())
+    ]
 
 
 def _compare(

@@ -41,6 +41,8 @@ class GuardrailOptions(BaseModel, frozen=True, extra="forbid"):
         0.05, gt=0, lt=0.5, description="a needless rollback costs little, an escape much"
     )
     p_value: float = Field(0.01, gt=0, lt=0.5)
+    check_seconds: float = Field(10.0, gt=0, description="between two checks")
+    days: float = Field(14.0, gt=0, description="back that a model is judged on")
     max_reject_ratio: float = Field(1.0, ge=1, description="times the REJECT rate of the model it is held to")
 
 

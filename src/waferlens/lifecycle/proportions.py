@@ -55,7 +55,7 @@ def proportion_test(a: Count, b: Count) -> tuple[Estimate, float]:
     (low_a, high_a), (low_b, high_b) = _wilson(a), _wilson(b)
     low = value - math.hypot(b.rate - low_b, high_a - a.rate)
     high = value + math.hypot(high_b - b.rate, a.rate - low_a)
-    return Estimate(value=value, low=low, high=high), p_value
+    return Estimate(value=value, low=max(low, -1.0), high=min(high, 1.0)), p_value
 
 
 def sample_needed(

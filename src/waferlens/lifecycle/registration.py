@@ -65,10 +65,13 @@ class Told:
 
 
 class Registration:
-    """Registers bundles of one home."""
+    """Registers bundles of one record."""
 
-    def __init__(self, home: Path, database: Database, rollout: Rollout, registry: Registry, keys: Keys) -> None:
-        self._bundles = home / "bundles"
+    def __init__(
+        self, bundles: Path, database: Database, rollout: Rollout, registry: Registry, keys: Keys
+    ) -> None:
+        """bundles: the folder in which every registered one gets its own."""
+        self._bundles = bundles
         self._database, self._rollout, self._registry, self._keys = database, rollout, registry, keys
 
     def register(self, bundle: Path, told: Told, why: Because, say: Callable[[str], None]) -> str:

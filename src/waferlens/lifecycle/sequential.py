@@ -22,6 +22,7 @@ Trials must be independent: images of one wafer are not, so wafers are counted w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -91,7 +92,7 @@ def one_rate_log_evidence(events: Floats, trials: Floats, limit: float, *, above
 
 def always_valid_p_value(log_evidence: Floats) -> Floats:
     """(..., T) the smallest p-value so far: it may be looked at, and acted on, at any time."""
-    found: Floats = np.minimum(1.0, np.exp(-np.maximum.accumulate(log_evidence, axis=-1)))
+    found: Floats = np.exp(np.minimum(0.0, -np.maximum.accumulate(log_evidence, axis=-1)))
     return found
 
 
@@ -124,7 +125,7 @@ def one_rate_p_value(count: Count, limit: float, *, above: bool) -> float:
     side.
     """
     events, trials = (np.asarray([float(each)]) for each in (count.num_events, count.num_trials))
-    return float(min(1.0, np.exp(-one_rate_log_evidence(events, trials, limit, above=above)[0])))
+    return math.exp(min(0.0, -float(one_rate_log_evidence(events, trials, limit, above=above)[0])))
 
 
 def _log_likelihood(events: Floats, trials: Floats, rate: Floats) -> Floats:

@@ -15,6 +15,8 @@ from waferlens.errors import OptionsError
 from waferlens.inspection.failsafe import Product
 from waferlens.inspection.places import MapOptions
 from waferlens.inspection.service import ServiceOptions
+from waferlens.lifecycle.guardrails import GuardrailOptions
+from waferlens.lifecycle.replay import ShadowOptions
 from waferlens.monitoring.options import WatchOptions
 from waferlens.review.policy import ReviewOptions
 
@@ -50,6 +52,8 @@ class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     review: ReviewOptions = ReviewOptions()
     station: StationOptions = StationOptions()
     watch: WatchOptions = WatchOptions()
+    guardrails: GuardrailOptions = GuardrailOptions()
+    shadow: ShadowOptions = ShadowOptions()
     max_upload_bytes: int = Field(8_388_608, ge=1024, description="of one image")
     max_batch_images: int = Field(500, ge=1, le=10_000, description="of one wafer in one request")
     upload_seconds: float = Field(10.0, gt=0, description="for a body to arrive")
@@ -98,6 +102,12 @@ def registry_url(home: Path) -> str:
 def archive_url() -> str | None:
     """``WAFERLENS_ARCHIVE_URL``: a bucket for old versions, as for images; None: a folder in the home folder."""
     return _told("WAFERLENS_ARCHIVE_URL")
+
+
+def bundles_folder(home: Path) -> Path:
+    """``WAFERLENS_BUNDLES``: where registered bundles are, when several homes share a record; else in the home."""
+    told = _told("WAFERLENS_BUNDLES")
+    return home / "bundles" if told is None else Path(told)
 
 
 def client_key() -> str | None:

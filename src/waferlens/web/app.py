@@ -135,9 +135,12 @@ async def _following(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _follow(service: Service) -> None:
+    checks_every = max(1, round(service.settings.guardrails.check_seconds / FOLLOW_SECONDS))
     for look in itertools.count(1):
         await asyncio.sleep(FOLLOW_SECONDS)
         with contextlib.suppress(StorageError):
+            if look % checks_every == 0:
+                await run_in_threadpool(service.guard.check)
             await run_in_threadpool(service.follow_rollout)
             if look % _BANDS_EVERY == 0:
                 await run_in_threadpool(service.follow_bands)

@@ -24,8 +24,11 @@ FOLLOW_SECONDS = 0.5
 class Following:
     """Brings a fleet to the roles of the record."""
 
-    def __init__(self, home: Path, fleet: Fleet, models: KnownModels, rollout: Rollout, watcher: Watcher) -> None:
-        self._bundles = home / "bundles"
+    def __init__(
+        self, bundles: Path, fleet: Fleet, models: KnownModels, rollout: Rollout, watcher: Watcher
+    ) -> None:
+        """bundles: the folder of registered versions."""
+        self._bundles = bundles
         self._fleet, self._models, self._rollout, self._watcher = fleet, models, rollout, watcher
         self._broken: set[str] = set()
         self._looking = threading.Lock()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any
 
 from waferlens.bundle.contents import load_config, read_json
 from waferlens.errors import RegistryError
+from waferlens.inspection.ports import NobodyWatching
 from waferlens.lifecycle.archive import Archive
 from waferlens.lifecycle.registration import Keys, Registration, Told
 from waferlens.lifecycle.registry import Registry
@@ -19,10 +19,11 @@ from waferlens.lifecycle.rollout import Because, Rollout
 from waferlens.lifecycle.states import Slot, State
 from waferlens.lifecycle.versions import Identity, step_between
 from waferlens.settings.environment import bundle_key
-from waferlens.settings.service import archive_url, registry_url
+from waferlens.settings.service import archive_url, bundles_folder, load_service_settings, registry_url
 from waferlens.storage.blobs import BlobStore, LocalBlobs
 from waferlens.storage.model_versions import StoredVersion
 from waferlens.storage.s3 import open_s3
+from waferlens.wiring.guardrails import Check, Guard
 from waferlens.wiring.record import Record, open_record
 
 
@@ -33,6 +34,11 @@ class Life:
     record: Record
     rollout: Rollout
 
+    @property
+    def bundles(self) -> Path:
+        """Where every registered version has its folder, but those in the archive."""
+        return bundles_folder(self.record.home)
+
     @cached_property
     def registry(self) -> Registry:
         """Raises RegistryError, ModuleNotFoundError."""
@@ -42,16 +48,14 @@ class Life:
     @cached_property
     def archive(self) -> Archive:
         """Raises what opening the registry or the store raises."""
-        return Archive(
-            self.record.home, _open_archive(self.record.home), self.rollout, self.registry, bundle_key()
-        )
+        return Archive(self.bundles, _open_archive(self.record.home), self.rollout, self.registry, bundle_key())
 
     def register(
         self, bundle: Path, told: Told, why: Because, *, private_key: Path | None, say: Callable[[str], None]
     ) -> str:
         """See ``Registration.register``."""
         keys = Keys(public=bundle_key(), private=private_key)
-        registration = Registration(self.record.home, self.record.database, self.rollout, self.registry, keys)
+        registration = Registration(self.bundles, self.record.database, self.rollout, self.registry, keys)
         return registration.register(bundle, told, why, say)
 
     def roll_back(self, why: Because, to: str | None, *, refuse: bool = False) -> str:
@@ -95,7 +99,7 @@ class Life:
     def diff(self, old: str, new: str) -> dict[str, Any]:
         """What changed from one version to another: the step, the recipe, the figures."""
         step, reason = step_between(*(Identity.from_json(self.rollout.find(each).identity) for each in (old, new)))
-        before, after = (self.record.home / "bundles" / each for each in (old, new))
+        before, after = (self.bundles / each for each in (old, new))
         return {
             "from": old,
             "to": new,
@@ -110,8 +114,6 @@ class Life:
 def open_life(home: Path) -> Life:
     """The models of a home folder. Raises what opening the record raises."""
     record = open_record(home)
-    for left_over in (home / "bundles").glob(".re*-vae-wafer-v*"):
-        shutil.rmtree(left_over, ignore_errors=True)
     return Life(record, Rollout(record.database, record.audit))
 
 
@@ -121,6 +123,12 @@ def advance(life: Life, share: float, *, actor: str, reason: str) -> str:
     if roles.challenger is not None and roles.challenger.state == State.CANARY:
         return f"{life.rollout.promote(why)} is champion"
     return f"{life.rollout.canary(share, why)} is a canary on {share:.1%} of wafers"
+
+
+def check_guardrails(life: Life) -> list[Check]:
+    """One look by a command. Raises DatabaseLost, OptionsError."""
+    options = load_service_settings(life.record.home).guardrails
+    return Guard(life.record.database, life.rollout, NobodyWatching(), options).check()
 
 
 def aliases_of(roles: Roles) -> dict[str, str | None]:

@@ -15,11 +15,12 @@ from waferlens.inspection.service import InspectionService
 from waferlens.lifecycle.rollout import Rollout
 from waferlens.monitoring.metrics import ServiceMetrics
 from waferlens.monitoring.record_metrics import RecordGauges
-from waferlens.settings.service import ServiceSettings
+from waferlens.settings.service import ServiceSettings, bundles_folder
 from waferlens.storage.histories import newest_band
 from waferlens.storage.journal import Journal
 from waferlens.storage.recorder import Recorder
 from waferlens.wiring.following import Following
+from waferlens.wiring.guardrails import Guard
 from waferlens.wiring.record import Record, open_journal, open_record
 from waferlens.wiring.record_figures import RecordFigures
 from waferlens.wiring.review import Review, open_review
@@ -43,6 +44,7 @@ class Service:
     figures: RecordFigures
     rollout: Rollout
     following: Following | None
+    guard: Guard
 
     def swap(self, bundle: Path) -> str:
         """Go over to another bundle; its version. Raises BundleError, EngineError: the old one stays.
@@ -125,7 +127,7 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
     rollout = Rollout(record.database, record.audit)
     following = None
     if isinstance(pool, Fleet):
-        following = Following(record.home, pool, models, rollout, metrics)
+        following = Following(bundles_folder(record.home), pool, models, rollout, metrics)
     service = Service(
         record=record,
         settings=settings,
@@ -140,6 +142,7 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         figures=RecordFigures(record.database, review, RecordGauges(metrics.registry)),
         rollout=rollout,
         following=following,
+        guard=Guard(record.database, rollout, metrics, settings.guardrails),
     )
     service.follow_bands()
     service.follow_rollout()
@@ -161,7 +164,7 @@ def bundle_to_serve(home: Path, told: Path | None) -> Path:
     champion = Rollout(record.database, record.audit).roles().champion
     record.database.close()
     if champion is not None:
-        return home / "bundles" / champion.version
+        return bundles_folder(home) / champion.version
     if told is None:
         raise OptionsError("nothing to serve", expected="--bundle, or a champion of the rollout")
     return told
