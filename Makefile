@@ -8,10 +8,10 @@ TRITON := .venv-triton
 SERVE_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup triton demo test test-all check format bench results grid lock clean
+.PHONY: help setup triton demo test test-all check format bench results grid screenshots lock clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## the environment in .venv, from the lock file
 
@@ -41,7 +41,7 @@ demo: setup ## train, evaluate, inspect and serve on the synthetic fab (about fi
 test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-all: setup triton ## all tests; those of Triton also need HAProxy (Debian: haproxy)
+test-all: setup triton ## all tests; some need HAProxy and Chromium (Debian: haproxy, chromium)
 	@$(BIN)/python -m pytest
 
 check: setup ## ruff and mypy
@@ -78,6 +78,10 @@ runs/bench/engines.json: | setup
 
 grid: setup ## the picture of the synthetic fab in the README
 	@$(BIN)/python -m waferlens.images.synth.grid docs/img/synthetic-fab.png
+
+screenshots: setup ## the station's pages in docs/screenshots, from the demo (needs Chromium)
+	@test -f runs/demo/bundle/manifest.json || $(MAKE) --no-print-directory demo
+	@WAFERLENS_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -q tests/web/station/test_station_screenshots.py
 
 lock: setup ## write requirements.lock from what is installed
 	@$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu//' > requirements.lock

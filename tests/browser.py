@@ -68,6 +68,7 @@ def sign_in(watched: Watched, name: str, password: str, to: str = "/station") ->
     """By keyboard alone, as a person with gloves at a terminal."""
     page = watched.page
     page.goto(f"{watched.url}/station/sign-in?to={to}")
+    page.wait_for_selector("#name:focus")
     page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(password)

@@ -17,7 +17,7 @@ from waferlens.images.synth.wafer import lot_name, wafer_name
 from waferlens.inspection.facts import load_facts
 from waferlens.inspection.places import MapOptions
 from waferlens.review.policy import ReviewOptions
-from waferlens.settings.service import ProductOptions, ServiceSettings, StationOptions
+from waferlens.settings.service import ProductOptions, ServiceSettings, StationOptions, load_service_settings
 from waferlens.storage.accounts import Role
 from waferlens.wiring.engine import open_timed_engine
 from waferlens.wiring.record import open_record
@@ -72,5 +72,19 @@ def a_real_service(home: Path, bundle: Path) -> Iterator[Service]:
         for name, role in PEOPLE.items():
             service.record.accounts.create_user(name, role, PASSWORD, "tests")
         yield service
+    finally:
+        service.close()
+
+
+@contextmanager
+def a_demo_station(folder: Path) -> Iterator[line.Served]:
+    """What ``waferlens demo`` left, served again."""
+    home, bundle = folder / "home", folder / "bundle"
+    service = start_service(
+        load_facts(bundle), open_record(home), load_service_settings(home), open_timed_engine(bundle)
+    )
+    try:
+        with line.listening(service) as served:
+            yield served
     finally:
         service.close()

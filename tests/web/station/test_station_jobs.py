@@ -131,7 +131,7 @@ def test_an_inspector_settles_a_wafer_from_its_map(browser, busy_station):
     page.get_by_role("link", name="WF-000126").first.click()
     page.wait_for_url("**/station/wafers/WF-000126")
     marks = page.locator("svg.map.large a")
-    assert marks.count() == 19 + 0 or marks.count() >= 19
+    assert marks.count() >= 19
     marks.first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
@@ -142,7 +142,7 @@ def test_an_inspector_settles_a_wafer_from_its_map(browser, busy_station):
     details = page.locator("details", has_text="Settle")
     if details.get_attribute("open") is None:
         details.locator("summary").click()
-    page.get_by_label("REJECT", exact=False).first.check()
+    page.locator("[name=disposition][value=REJECT]").check()
     page.get_by_label("Why").fill("residue on the left")
     page.get_by_role("button", name="Settle", exact=True).click()
     page.wait_for_selector("text=WF-000126 is settled as REJECT.")
@@ -220,8 +220,9 @@ def test_an_engineer_labels_a_group_of_the_atlas_in_one_act(browser, busy_statio
     group.get_by_role("button", name="Label").click()
     page.wait_for_selector("text=reject, dried_film")
     labelled = rows(busy_station, settlements, settlements.c.inspection_id.in_(images_of_it))
-    assert {each["inspection_id"] for each in labelled} == set(images_of_it)
-    assert {each["defect_class"] for each in labelled} == {"dried_film"}
+    newest = {each["inspection_id"]: each for each in sorted(labelled, key=lambda each: each["seq"])}
+    assert set(newest) == set(images_of_it)
+    assert {each["defect_class"] for each in newest.values()} == {"dried_film"}
     assert not watched.wrong
     page.context.close()
 

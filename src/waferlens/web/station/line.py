@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from waferlens.inspection.places import MapOptions
 from waferlens.monitoring.line import BUDGET_MS, LineWatch
 from waferlens.records import DecisionKind
 from waferlens.web.context import service_of
@@ -52,7 +53,7 @@ def _shown(request: Request) -> dict[str, Any]:
     }
 
 
-def layout_of(service: Service, product: str) -> Any:
+def layout_of(service: Service, product: str) -> MapOptions | None:
     """How the points of a product lie on its wafer; None where nobody said."""
     known = service.settings.products.get(product)
     return None if known is None else known.map

@@ -1,0 +1,101 @@
+"""The pictures of the pages in README and docs: made by the code that they show, so they never go stale.
+
+By default of the small station of these tests, in a folder of theirs. ``make screenshots`` takes them of the demo.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from busy import PASSWORD, a_demo_station
+from PIL import Image
+from reviewer import Reviewer
+
+from browser import open_page, sign_in
+from waferlens.records import DecisionKind
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def station(request):
+    """The demo's record where pictures are asked for; else the small one."""
+    if os.environ.get("WAFERLENS_SCREENSHOTS"):
+        with a_demo_station(Path("runs/demo")) as served:
+            yield served, "waferlens demo"
+    else:
+        yield request.getfixturevalue("busy_station"), PASSWORD
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """``WAFERLENS_SCREENSHOTS``, else a temporary one."""
+    told = os.environ.get("WAFERLENS_SCREENSHOTS")
+    return Path(told) if told else tmp_path_factory.mktemp("screenshots")
+
+
+@pytest.fixture(scope="module")
+def worst(station):
+    """The rejected inspection with the least score, and the wafer with most of them."""
+    served, _ = station
+    with served.service.record.database.reading() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT id, wafer_id FROM inspections WHERE decision = 'REJECT' AND score IS NOT NULL ORDER BY score"
+        ).fetchall()
+    wafers = [row[1] for row in rows]
+    return rows[len(rows) // 2][0], max(wafers, key=wafers.count)
+
+
+def take(watched, folder, name):
+    watched.page.wait_for_load_state("networkidle")
+    folder.mkdir(parents=True, exist_ok=True)
+    watched.page.screenshot(path=folder / f"{name}.png")
+    with Image.open(folder / f"{name}.png") as picture:
+        assert picture.size == (1280, 800)
+        assert len(picture.convert("L").getcolors()) > 30
+    assert not watched.wrong
+
+
+@pytest.mark.parametrize(("name", "path", "colours"), [
+    ("sign-in", "/station/sign-in", "light"),
+    ("line", "/station", "light"),
+    ("wafer", "/station/wafers/{wafer}", "light"),
+    ("inspection", "/station/inspections/{inspection}", "dark"),
+    ("model", "/station/model?review={review}&reject={reject}", "light"),
+    ("atlas", "/station/atlas", "dark"),
+    ("agreement", "/station/figures", "light"),
+    ("audit", "/station/audit?verify=true", "dark"),
+])  # fmt: skip
+def test_a_page_is_photographed(browser, station, folder, worst, name, path, colours):
+    served, password = station
+    watched = open_page(browser, served.url, colours=colours)
+    if name != "sign-in":
+        sign_in(watched, "eve", password)
+    inspection, wafer = worst
+    now = served.service.models.thresholds_of(served.service.pool.model_version)
+    review, reject = round(now.review + 0.8, 1), round(now.reject + 0.8, 1)
+    told = {"inspection": inspection, "wafer": wafer, "review": review, "reject": reject}
+    watched.page.goto(watched.url + path.format(**told))
+    if name == "inspection":
+        watched.page.wait_for_selector("[data-viewer][data-shown]")
+    take(watched, folder, name)
+    watched.page.context.close()
+
+
+def test_the_review_is_photographed_with_an_image_that_is_not_blind(browser, station, folder):
+    served, password = station
+    watched = open_page(browser, served.url)
+    person = Reviewer(sign_in(watched, "eve", password, "/station/review?order=riskiest"))
+    for _ in range(20):
+        if not person.is_blind:
+            break
+        before = person.item
+        watched.page.keyboard.press("Space")
+        person.wait_for_another(before)
+    assert not person.is_blind
+    take(watched, folder, "review")
+    assert served.service.review.queue.waiting().num_looks > 0
+    assert DecisionKind.REVIEW in watched.page.inner_text("[data-beside]")
+    watched.page.context.close()
