@@ -23,7 +23,7 @@ LEAST_IMAGES = 5
 """Fewer images are no group."""
 
 NO_GROUP = -1
-_MOST_IMAGES, _NORMALS, _COMPONENTS, _EXAMPLES = 2_000, 1_000, 16, 6
+_MOST_IMAGES, _NORMALS, _COMPONENTS = 2_000, 1_000, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,10 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Images that lie together. classes: how many bear each class; num_unnamed: how many bear none.
+    """Images that lie together, the nearest to their middle first.
 
-    examples: inspections nearest to the group's middle. first_ms, last_ms: arrivals. num_wafers that it is on.
+    classes: how many bear each class; num_unnamed: how many bear none though they are not normal. first_ms,
+    last_ms: arrivals. num_wafers that it is on.
     """
 
     number: int
@@ -50,7 +51,6 @@ class Group:
     num_wafers: int
     first_ms: int
     last_ms: int
-    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,13 +142,12 @@ def _group(number: int, placed: tuple[Placed, ...], axes: FloatArray) -> Group:
     unnamed = sum(image.defect_class is None and image.disposition is not DecisionKind.PASS for image in images)
     return Group(
         number=number,
-        inspection_ids=tuple(image.inspection_id for image in images),
+        inspection_ids=tuple(images[at].inspection_id for at in np.argsort(away, kind="stable")),
         classes=dict(named.most_common()),
         num_unnamed=unnamed,
         num_wafers=len({image.wafer_id for image in images}),
         first_ms=min(image.received_ms for image in images),
         last_ms=max(image.received_ms for image in images),
-        examples=tuple(images[at].inspection_id for at in np.argsort(away, kind="stable")[:_EXAMPLES]),
     )
 
 

@@ -67,8 +67,8 @@ class Person:
     def item(self) -> str | None:
         """The item whose image is on the screen."""
         self.page.wait_for_function(
-            "() => document.querySelector('[data-nothing][data-why=empty]:not([hidden])') || "
-            "(document.querySelector('[data-work]:not([hidden])') && "
+            "() => document.querySelector('[data-nothing]:not([hidden])') || "
+            "(document.querySelector('[data-review]:not(.coming) [data-work]:not([hidden])') && "
             "document.querySelector('[data-viewer]').dataset.shown?.includes("
             "document.querySelector('[data-viewer]').dataset.item))"
         )

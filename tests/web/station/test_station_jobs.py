@@ -214,7 +214,7 @@ def test_an_engineer_labels_a_group_of_the_atlas_in_one_act(browser, busy_statio
     camera.close()
     watched, page = at(browser, busy_station, "eve", "/station/atlas")
     group = page.locator(".group-card").first
-    images_of_it = group.locator("[name=images]").get_attribute("value").split()
+    images_of_it = [box.get_attribute("value") for box in group.locator("[name=images]").all()]
     assert len(images_of_it) >= 2
     group.locator("[name=new_class]").fill("dried_film")
     group.get_by_role("button", name="Label").click()
