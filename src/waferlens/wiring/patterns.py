@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from waferlens.monitoring.options import MapOptions, WatchOptions
-from waferlens.monitoring.signatures import Bools, Shown, Signature, SignatureFinder
+from waferlens.monitoring.signature_regions import Bools, Signature
+from waferlens.monitoring.signatures import Shown, SignatureFinder
 from waferlens.records import DecisionKind
 from waferlens.storage.alarms import AlarmKind, Finding
 from waferlens.storage.database import Database
