@@ -14,3 +14,11 @@ def haproxy() -> str:
     if not Path(program).exists():
         pytest.skip("HAProxy is missing: install the package haproxy")
     return program
+
+
+def program(name: str, package: str) -> str:
+    """Where a program is; a machine without it skips the test, and says which package has it."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is missing: install the package {package}")
+    return found

@@ -28,6 +28,9 @@ EXPECTED = {
     "GET /api/v1/wafers/{wafer_id}": READ,
     "POST /api/v1/wafers/{wafer_id}/disposition": {INSPECTOR, ENGINEER, ADMIN},
     "GET /api/v1/products": READ,
+    "GET /api/v1/alarms": READ,
+    "POST /api/v1/alarms/{seq}/acknowledge": {INSPECTOR, ENGINEER, ADMIN},
+    "POST /api/v1/alarms/{seq}/clear": {ENGINEER, ADMIN},
     "GET /api/v1/model": READ,
     "POST /api/v1/model": {ENGINEER, ADMIN},
     "GET /api/v1/model/bands": READ,
@@ -48,6 +51,7 @@ FILLED = {
     "{name}": "WF-0-0.png",
     "{key_id}": "0",
     "{user}": "nobody",
+    "{seq}": "1",
     "{file}": "start.js",
 }
 

@@ -7,7 +7,20 @@ from collections.abc import Sequence
 
 import typer
 
-from waferlens.cli import bundles, console, data, learn, look, review, service, ship, triton, upkeep
+from waferlens.cli import (
+    bundles,
+    console,
+    data,
+    learn,
+    look,
+    monitor,
+    returns,
+    review,
+    service,
+    ship,
+    triton,
+    upkeep,
+)
 from waferlens.cli.defaulting import DefaultingGroup
 from waferlens.errors import WaferlensError
 
@@ -47,10 +60,12 @@ app.command("client")(service.client)
 app.command("backup")(upkeep.backup)
 app.command("restore")(upkeep.restore)
 app.command("prune")(upkeep.prune)
+app.command("roi")(returns.roi)
 app.add_typer(service.keys_app, name="keys")
 app.add_typer(service.users_app, name="users")
 app.add_typer(service.audit_app, name="audit")
 app.add_typer(review.app, name="review")
+app.add_typer(monitor.app, name="monitor")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

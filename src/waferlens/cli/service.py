@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,10 +38,12 @@ def serve(
     threads: Annotated[int, typer.Option("--threads", min=1, help="For one image.")] = 1,
     tls_certificate: Annotated[Path | None, typer.Option("--tls-certificate", help="PEM file.")] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", help="PEM file.")] = None,
+    log: Annotated[Literal["text", "json"], typer.Option("--log", help="How log lines are written.")] = "text",
 ) -> None:
     """Run the inspection service: images in, decisions out, every one recorded before it is answered."""
     from waferlens.engines.pool import PoolOptions
     from waferlens.inspection.facts import load_facts
+    from waferlens.monitoring.logs import log_as_json
     from waferlens.settings.environment import num_engines
     from waferlens.settings.service import load_service_settings
     from waferlens.web.app import build_app
@@ -52,9 +54,13 @@ def serve(
 
     if (tls_certificate is None) != (tls_key is None):
         raise OptionsError("TLS needs both files", expected="--tls-certificate and --tls-key")
+    if log == "json":
+        log_as_json()
     settings = load_service_settings(home)
     pool = open_timed_engine(bundle, PoolOptions(engine=engine, threads=threads, num_workers=num_engines()))
     service = start_service(load_facts(bundle), open_record(home), settings, pool)
+    if tls_certificate is not None:
+        service.metrics.watch_certificate(tls_certificate)
     try:
         scheme = "http" if tls_certificate is None else "https"
         console.status_console().print(f"serving {pool.model_version}; API at {scheme}://{host}:{port}/docs")

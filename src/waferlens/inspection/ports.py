@@ -38,7 +38,7 @@ class Watcher(Protocol):
     def stage(self, name: str, seconds: float) -> None:
         """A stage of one image took so long."""
 
-    def decided(self, kind: DecisionKind, score: float | None) -> None:
+    def decided(self, kind: DecisionKind, score: float | None, product: str) -> None:
         """An inspection was answered."""
 
     def alarm(self, failure: str, detail: str) -> None:
@@ -51,7 +51,7 @@ class NobodyWatching:
     def stage(self, name: str, seconds: float) -> None:
         """See ``Watcher.stage``."""
 
-    def decided(self, kind: DecisionKind, score: float | None) -> None:
+    def decided(self, kind: DecisionKind, score: float | None, product: str) -> None:
         """See ``Watcher.decided``."""
 
     def alarm(self, failure: str, detail: str) -> None:

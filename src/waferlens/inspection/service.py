@@ -15,12 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 
+import numpy as np
 from pydantic import BaseModel, Field
 
 from waferlens.errors import Conflict, DatabaseLost, DuplicateRequest, Overloaded, RecordLost
 from waferlens.inspection.failsafe import FailSafe, Verdict
 from waferlens.inspection.ports import Watcher
 from waferlens.inspection.rendering import Renderer
+from waferlens.records import Pixels
 from waferlens.storage.database import Database
 from waferlens.storage.inspections import find_by_key
 from waferlens.storage.journal import Journal
@@ -206,6 +208,7 @@ class InspectionService:
             inference_ms=verdict.timings.get("inference"),
             timings={name: round(value, 3) for name, value in timings.items()},
             latent=None if inference is None else latent_bytes(inference.latent),
+            brightness=None if verdict.pixels is None else _brightness(verdict.pixels),
             idempotency_key=request.idempotency_key,
             request_hash=None if request.idempotency_key is None else _hash_of(request),
         )
@@ -214,9 +217,14 @@ class InspectionService:
         for name, value in inspection.timings.items():
             self._watcher.stage(name, value / 1e3)
         self._watcher.stage("record", record_seconds)
-        self._watcher.decided(inspection.decision, inspection.score)
+        self._watcher.decided(inspection.decision, inspection.score, inspection.product)
         if verdict.failure is not None:
             self._watcher.alarm(verdict.failure, str(verdict.decision.reason))
+
+
+def _brightness(pixels: Pixels) -> float:
+    """Mean grey value as posted, of full scale: the detector takes it out, so the watch on the lamps needs it."""
+    return float(pixels.mean()) / float(np.iinfo(pixels.dtype).max)
 
 
 def _hash_of(request: InspectionRequest) -> str:

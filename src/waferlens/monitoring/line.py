@@ -14,6 +14,7 @@ import numpy as np
 
 from waferlens.decision.intervals import clopper_pearson
 from waferlens.records import DecisionKind, Estimate
+from waferlens.storage.alarms import StoredAlarm, alarms_of
 from waferlens.storage.database import Database
 from waferlens.storage.inspections import HOUR_MS, recent_wafers
 from waferlens.storage.overview import (
@@ -31,6 +32,7 @@ BUDGET_MS = 50.0
 NUM_HOURS = 12
 _TIMED, _LAST, _NUM_WAFERS = 1000, 6000, 12
 _FRESH_SECONDS = 2.0
+_NUM_ALARMS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class LineNow:
-    """One look at the line. hours: oldest first, every hour is there. failures: of the last hour."""
+    """One look at the line. hours: oldest first, each is there. failures: of the last hour. alarms: open ones."""
 
     taken_ms: int
     hours: Sequence[tuple[int, Tally]]
@@ -73,6 +75,7 @@ class LineNow:
     last_hour: Tally
     latency: Latency
     failures: Sequence[tuple[str, int, str]]
+    alarms: Sequence[StoredAlarm]
     wafers: Mapping[str, Sequence[PointLine]]
 
 
@@ -102,6 +105,7 @@ class LineWatch:
             last = counts_by_product(connection, since_ms=now_ms - HOUR_MS, until_ms=now_ms + 1)
             timings = latest_timings(connection, limit=_TIMED)
             failures = failures_since(connection, now_ms - HOUR_MS)
+            alarms = alarms_of(connection, only_open=True, limit=_NUM_ALARMS)
             wafers = [found[0] for found in recent_wafers(connection, num_inspections=_LAST)[:_NUM_WAFERS]]
             points = points_of_wafers(connection, wafers)
         hours = [first_hour + number * HOUR_MS for number in range(NUM_HOURS)]
@@ -115,6 +119,7 @@ class LineWatch:
             last_hour=_tally(last),
             latency=_latency(timings),
             failures=failures,
+            alarms=alarms,
             wafers={wafer: points[wafer] for wafer in wafers if wafer in points},
         )
 

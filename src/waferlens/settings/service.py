@@ -15,6 +15,7 @@ from waferlens.errors import OptionsError
 from waferlens.inspection.failsafe import Product
 from waferlens.inspection.places import MapOptions
 from waferlens.inspection.service import ServiceOptions
+from waferlens.monitoring.options import WatchOptions
 from waferlens.review.policy import ReviewOptions
 
 FILE_NAME = "service.toml"
@@ -48,6 +49,7 @@ class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     retention: RetentionOptions = RetentionOptions()
     review: ReviewOptions = ReviewOptions()
     station: StationOptions = StationOptions()
+    watch: WatchOptions = WatchOptions()
     max_upload_bytes: int = Field(8_388_608, ge=1024, description="of one image")
     max_batch_images: int = Field(500, ge=1, le=10_000, description="of one wafer in one request")
     upload_seconds: float = Field(10.0, gt=0, description="for a body to arrive")

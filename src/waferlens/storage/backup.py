@@ -29,7 +29,7 @@ from waferlens.storage.tables import metadata
 
 _ROWS, _MANIFEST = "record.jsonl.gz", "manifest.json"
 _AT_ONCE = 500
-_NUMBERED = ("dispositions", "bands", "settlements")
+_NUMBERED = ("dispositions", "bands", "settlements", "alarms")
 _PICTURES = ("heatmap", "reconstruction")
 
 

@@ -15,6 +15,7 @@ from waferlens.storage.database import Database
 from waferlens.storage.review_tables import known_answers, review_items
 from waferlens.storage.schema import idempotency_keys, inspections, renderings
 from waferlens.storage.stored import first_id_at
+from waferlens.storage.watch_tables import appearances
 
 _DAY_MS = 24 * 3_600_000
 _AT_ONCE = 500
@@ -87,6 +88,7 @@ def delete_older_than(connection: Connection, moment_ms: int, keep: Iterable[Dec
     ids = [row.id for row in rows]
     drawn = connection.execute(select(renderings).where(renderings.c.inspection_id.in_(ids))).all()
     connection.execute(delete(renderings).where(renderings.c.inspection_id.in_(ids)))
+    connection.execute(delete(appearances).where(appearances.c.inspection_id.in_(ids)))
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.inspection_id.in_(ids)))
     is_open = review_items.c.inspection_id.in_(ids) & review_items.c.closed_ms.is_(None)
     connection.execute(delete(review_items).where(is_open))

@@ -51,6 +51,7 @@ inspections = Table(
     Column("inference_ms", Float),
     Column("timings", Text, nullable=False),
     Column("latent", LargeBinary),
+    Column("brightness", Float),
     Index("inspections_of_a_decision", "decision", "id"),
     Index("inspections_of_a_wafer", "wafer_id", "inspection_point", "id"),
     Index("inspections_of_a_product", "product", "id"),

@@ -27,6 +27,7 @@ class StoredInspection:
     id: 32 hex digits that sort by time of arrival. received_ms: that time, milliseconds since 1970 UTC.
     failure: short code when something went wrong (the decision is then REVIEW); reason: the same in words.
     score, reconstruction_error, p_value, latent, inference_ms: None where nothing was inferred.
+    brightness: mean grey value as posted, of full scale; None where nothing was decoded.
     original: SHA-256 of the posted bytes, the name of their blob. latent: float32, little endian.
     timings: milliseconds a stage. request_hash: what an idempotency key stands for.
     """
@@ -54,6 +55,7 @@ class StoredInspection:
     inference_ms: float | None
     timings: dict[str, float]
     latent: bytes | None
+    brightness: float | None = None
     idempotency_key: str | None = None
     request_hash: str | None = None
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from waferlens.storage.review_tables import review_items
 from waferlens.storage.schema import metadata
+from waferlens.storage.watch_tables import alarms
 
-__all__ = ["metadata", "review_items"]
+__all__ = ["alarms", "metadata", "review_items"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,9 @@ from starlette.datastructures import MutableHeaders
 from waferlens import __version__
 from waferlens.errors import StorageError
 from waferlens.monitoring.line import LineWatch
+from waferlens.monitoring.logs import REQUEST_ID, request_id_of
 from waferlens.storage.sessions import Sessions
-from waferlens.web import docs, health, inspecting, models, people, recorded, wafers
+from waferlens.web import alarms, docs, health, inspecting, models, people, recorded, wafers
 from waferlens.web.access import Gate, check_access, check_table
 from waferlens.web.problems import answer_with_problems
 from waferlens.web.station.pages import all_pages
@@ -25,6 +27,7 @@ from waferlens.web.station.shell import Shell
 from waferlens.web.station.troubles import trouble
 from waferlens.wiring.serve import Service
 
+_LOG = logging.getLogger("waferlens.request")
 _FOLLOW_SECONDS = 2.0
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -39,7 +42,7 @@ _DESCRIPTION = """Wafer surface inspection: post an image, get PASS, REVIEW or R
 Send a key as `Authorization: Bearer KEY`. Errors are problem details (RFC 9457). Nothing is answered from a cache.
 """
 
-_ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, models, people, health, docs))
+_ROUTERS = tuple(part.router for part in (inspecting, recorded, wafers, alarms, models, people, health, docs))
 
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -87,12 +90,16 @@ class _EveryAnswer:
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), 500
+        sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        request_id = request_id_of(sent)
+        told = REQUEST_ID.set(request_id)
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -100,8 +107,13 @@ class _EveryAnswer:
         try:
             await self._app(scope, receive, noting)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
-            self._metrics.answered(scope["method"], route, status, time.perf_counter() - started)
+            seconds, route = time.perf_counter() - started, getattr(scope.get("route"), "path", "none")
+            self._metrics.answered(scope["method"], route, status, seconds)
+            _LOG.log(
+                logging.WARNING if status >= 500 else logging.DEBUG if status < 400 else logging.INFO,
+                *("%s %s answered %d in %.1f ms", scope["method"], route, status, 1e3 * seconds),
+            )
+            REQUEST_ID.reset(told)
 
 
 @contextlib.asynccontextmanager
@@ -121,6 +133,7 @@ async def _follow(service: Service) -> None:
         await asyncio.sleep(_FOLLOW_SECONDS)
         with contextlib.suppress(StorageError):
             await run_in_threadpool(service.follow_bands)
+            await run_in_threadpool(service.figures.refresh)
 
 
 def _describe_keys(app: FastAPI) -> None:

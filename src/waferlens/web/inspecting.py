@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -134,7 +136,9 @@ async def inspect_wafer(
 
 async def _in_thread(request: Request, function: Callable[..., Answer], *arguments: Any) -> Answer:
     executor: ThreadPoolExecutor = request.app.state.executor
-    return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+    # The context goes along, so that what the thread logs has the request's id.
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(executor, partial(context.run, function, *arguments))
 
 
 def _headers(answered: Answered) -> dict[str, str]:

@@ -12,11 +12,13 @@ from waferlens.inspection.ports import InferencePool
 from waferlens.inspection.rendering import Renderer
 from waferlens.inspection.service import InspectionService
 from waferlens.monitoring.metrics import ServiceMetrics
+from waferlens.monitoring.record_metrics import RecordGauges
 from waferlens.settings.service import ServiceSettings
 from waferlens.storage.histories import newest_band
 from waferlens.storage.journal import Journal
 from waferlens.storage.recorder import Recorder
 from waferlens.wiring.record import Record, open_journal
+from waferlens.wiring.record_figures import RecordFigures
 from waferlens.wiring.review import Review, open_review
 from waferlens.wiring.trusted import verify_configured
 
@@ -35,6 +37,7 @@ class Service:
     journal: Journal
     metrics: ServiceMetrics
     review: Review
+    figures: RecordFigures
 
     def swap(self, bundle: Path) -> str:
         """Go over to another bundle; its version. Raises BundleError, EngineError: the old one stays."""
@@ -45,6 +48,7 @@ class Service:
         self.models.add(facts)
         self._follow_band(facts.version)
         self.pool.swap(bundle)
+        self.metrics.running(facts.version)
         return facts.version
 
     def follow_bands(self) -> None:
@@ -88,9 +92,12 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         "waferlens_journal_waiting", "Inspections and images that wait for the record.", journal.num_waiting
     )
     metrics.gauge("waferlens_images_inside", "Images that are being inspected now.", inspections.num_inside)
+    metrics.gauge("waferlens_queue_depth", "Images that wait for a free engine.", lambda: _waiting(pool))
     metrics.gauge(
         "waferlens_pictures_pending", "Inspections whose pictures are not drawn yet.", renderer.num_pending
     )
+    metrics.begin_products(list(settings.products))
+    metrics.watch_machine(record.home)
     metrics.gauge("waferlens_ready", "Whether an image sent now would be inferred.", lambda: float(pool.ready))
     service = Service(
         record=record,
@@ -103,9 +110,16 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         journal=journal,
         metrics=metrics,
         review=review,
+        figures=RecordFigures(record.database, review, RecordGauges(metrics.registry)),
     )
     service.follow_bands()
+    metrics.running(pool.model_version)
     return service
+
+
+def _waiting(pool: InferencePool) -> float:
+    """Servers keep queues of their own and tell them themselves."""
+    return float(getattr(pool, "num_waiting", 0))
 
 
 def resolve_bundle(home: Path, name: str) -> Path:
