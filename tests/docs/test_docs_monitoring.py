@@ -11,7 +11,7 @@ import yaml
 import line
 from waferlens.monitoring.options import WatchOptions
 from waferlens.monitoring.record_metrics import RECORD_GAUGES
-from waferlens.monitoring.signatures import Signature
+from waferlens.monitoring.signature_regions import Signature
 from waferlens.settings.service import ServiceSettings
 from waferlens.storage.alarms import AlarmKind
 
@@ -71,4 +71,4 @@ def test_the_settings_of_the_page_are_the_defaults():
     (product,) = pages.blocks(pages.section(PAGE, "## Wafer signatures"), "toml")
     read = ServiceSettings.model_validate(tomllib.loads(product)).products["logic-a"]
     assert read.map is not None
-    assert len(read.map.points().x) == read.num_points
+    assert len(read.map.places_mm()) == read.num_points

@@ -169,7 +169,7 @@ def test_kinds_of_defects_are_groups_and_those_that_nobody_has_named_come_first(
     assert (first.classes, first.num_unnamed, first.num_wafers) == ({}, 10, 10)
     assert (second.classes, second.num_unnamed) == ({"scratch": 12}, 0)
     assert (first.first_ms, first.last_ms) == (12, 21)
-    assert set(first.examples) <= set(first.inspection_ids)
+    assert set(first.inspection_ids) == {f"{number:032x}" for number in range(12, 22)}
 
 
 def test_images_of_a_group_lie_together_on_the_map(drawn):

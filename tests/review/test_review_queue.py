@@ -249,6 +249,16 @@ def test_known_answers_are_mixed_in_once_for_each_person(database, a_review):
         assert [purpose for purpose, _ in seen[::2]] == [Purpose.KNOWN, Purpose.KNOWN]
 
 
+@pytest.mark.parametrize(("kind", "hidden"), [(PASS, True), (REJECT, True), (REVIEW, False)])
+def test_a_known_answer_that_would_not_have_come_by_itself_is_blind(database, a_review, kind, hidden):
+    review = a_review(known_share=1)
+    known = inspected(database, review, kind)
+    review.known.add(EVE, known.id, Label.NORMAL, source="measured")
+    inspected(database, review)
+    look = review.queue.next_look(ANN, Order.OLDEST)
+    assert (look.inspection.id, look.hides_score) == (known.id, hidden)
+
+
 def test_a_known_answer_that_is_retired_is_asked_no_more(database, a_review):
     review = a_review(known_share=1)
     known = known_image(database, review)

@@ -20,7 +20,7 @@ class MapOptions(WaferOptions):
     """A product's map: the full dies of a grid with some sites each, or every point by its coordinates."""
 
     sites_per_die: int = Field(
-        1, ge=1, le=1000, description="on the diagonal of each die; point = die * sites + site"
+        4, ge=1, le=1000, description="on the diagonal of each die; point = die * sites + site"
     )
     points_mm: tuple[tuple[float, float], ...] = Field((), description="x, y of each point; instead of a grid")
 

@@ -1,4 +1,4 @@
-"""What the watch is told, and where a product's points lie."""
+"""What the watch is told, and where a product's points lie as it needs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from waferlens.inspection.places import MapOptions
 from waferlens.monitoring.drift import DriftOptions
 from waferlens.monitoring.novel import NovelOptions
 from waferlens.monitoring.points import PointOptions
-from waferlens.monitoring.signatures import SignatureOptions, WaferMap
+from waferlens.monitoring.signature_regions import SignatureOptions, WaferMap
 from waferlens.monitoring.weekly import WeeklyOptions
 
 
@@ -38,8 +38,11 @@ class WatchOptions(BaseModel, frozen=True, extra="forbid"):
     escapes: EscapeOptions = EscapeOptions()
 
 
-def wafer_map(places: MapOptions) -> WaferMap:
-    """Where the points of a product lie, as signatures are told of. Raises OptionsError when not one die fits."""
-    at = np.asarray(places.places_mm())
-    sites = 1 if places.points_mm else places.sites_per_die
-    return WaferMap(x=at[:, 0], y=at[:, 1], site=np.arange(len(at)) % sites, radius_mm=places.diameter_mm / 2)
+def wafer_map_of(told: MapOptions) -> WaferMap:
+    """Where a product's points lie, and which are the same site of their dies (all, where no die is known).
+
+    Raises OptionsError when not one die fits.
+    """
+    x, y = np.asarray(told.places_mm(), dtype=np.float64).T
+    site = np.zeros(len(x), dtype=np.int64) if told.points_mm else np.arange(len(x)) % told.sites_per_die
+    return WaferMap(x=x, y=y, site=site, radius_mm=told.diameter_mm / 2)

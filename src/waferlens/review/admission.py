@@ -33,10 +33,7 @@ class Admission:
 
     def _items_of(self, inspection: StoredInspection) -> Iterator[ReviewItem]:
         options, draws = self._options, self._draws
-        doubtful = inspection.decision is DecisionKind.REVIEW or (
-            inspection.decision is DecisionKind.REJECT and options.include_reject
-        )
-        if doubtful:
+        if self._is_doubtful(inspection):
             num_seats = 2 if draws.chosen(options.double_share, "double", inspection.id) else 1
             # Both people see the same: otherwise their agreement would be that of two tasks.
             blind = draws.chosen(options.blind_share, "blind", inspection.id)
@@ -46,6 +43,10 @@ class Admission:
             # Their slack is drawn, so that "riskiest first" neither hides audits at the end nor gives them away.
             slack = draws.number("slack of an audit", inspection.id)
             yield self._item(inspection, Purpose.AUDIT, 1, True, EVERYBODY, slack)
+
+    def _is_doubtful(self, inspection: StoredInspection) -> bool:
+        rejected = inspection.decision is DecisionKind.REJECT and self._options.include_reject
+        return rejected or inspection.decision is DecisionKind.REVIEW
 
     def is_audited(self, inspection_id: str, decision: DecisionKind) -> bool:
         """Whether a passed image is in the audit's sample."""
@@ -64,8 +65,12 @@ class Admission:
         return beside.id[:_TIME_DIGITS] + told[: _ID_DIGITS - _TIME_DIGITS]
 
     def known_of(self, inspection: StoredInspection, beside: ReviewItem, person: str) -> ReviewItem:
-        """A look of one person at an image whose answer is known; blind as often as any other."""
-        blind = self._draws.chosen(self._options.blind_share, "blind", inspection.id, person)
+        """A look of one person at an image whose answer is known; blind as often as any other like it.
+
+        What would wait for nobody but an audit is always blind: seen with its score, it would give itself away.
+        """
+        drawn = self._draws.chosen(self._options.blind_share, "blind", inspection.id, person)
+        blind = drawn or not self._is_doubtful(inspection)
         item = self._item(inspection, Purpose.KNOWN, 1, blind, for_person(person), beside.slack)
         return replace(item, id=self.known_id(beside, person), admitted_ms=beside.admitted_ms)
 

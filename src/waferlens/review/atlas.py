@@ -1,10 +1,8 @@
 """The defect atlas: what was rejected or doubted lately, laid out so that similar images lie together, in groups.
 
-A latent tells above all which part of the pattern was imaged. What it tells of a defect is how far it lies from
-those of similar normal images: from the mean of its nearest ones, in the deviations that normal images have from
-theirs. These departures are turned onto their principal axes; two of them are the map, the first sixteen describe
-an image to HDBSCAN, which finds groups without being told how many, or none. Groups that nobody has named come
-first: that is where a new kind of defect shows.
+Latents are measured in standard deviations of what passed and turned onto their principal axes; two of them are
+the map, the first sixteen describe an image to HDBSCAN, which finds groups without being told how many, or none.
+Groups that nobody has named come first: that is where a new kind of defect shows.
 
 Shape legend: N images, Z = 128 latents, C components.
 """
@@ -16,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import KDTree
 
 from waferlens.records import DecisionKind, FloatArray
 from waferlens.storage.database import Database
@@ -26,7 +23,7 @@ LEAST_IMAGES = 5
 """Fewer images are no group."""
 
 NO_GROUP = -1
-_MOST_IMAGES, _NORMALS, _COMPONENTS, _EXAMPLES, _NEAREST = 2_000, 3_000, 16, 6, 5
+_MOST_IMAGES, _NORMALS, _COMPONENTS = 2_000, 1_000, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +38,10 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Images that lie together. classes: how many bear each class; num_unnamed: how many bear none.
+    """Images that lie together, the nearest to their middle first.
 
-    examples: inspections nearest to the group's middle. first_ms, last_ms: arrivals. num_wafers that it is on.
+    classes: how many bear each class; num_unnamed: how many bear none though they are not normal. first_ms,
+    last_ms: arrivals. num_wafers that it is on.
     """
 
     number: int
@@ -53,7 +51,6 @@ class Group:
     num_wafers: int
     first_ms: int
     last_ms: int
-    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +80,7 @@ def map_of(images: list[AtlasImage], normals: FloatArray) -> AtlasMap:
     """The map of some images. normals: (M, Z) latents of what passed, to measure in; may be empty."""
     if not images:
         return AtlasMap(placed=(), groups=(), why_no_groups="Nothing was rejected or doubted.")
-    axes = principal_axes(departures(_matrix([image.latent for image in images]), normals))
+    axes = principal_axes(_matrix([image.latent for image in images]), normals)
     flat = _flat(axes)
     if len(images) < LEAST_IMAGES:
         numbers, why = np.full(len(images), NO_GROUP), f"A group takes {LEAST_IMAGES} images."
@@ -100,28 +97,17 @@ def map_of(images: list[AtlasImage], normals: FloatArray) -> AtlasMap:
     return AtlasMap(placed=placed, groups=tuple(first_unnamed), why_no_groups=why)
 
 
-def departures(latents: FloatArray, normals: FloatArray) -> FloatArray:
-    """(N, Z) latents to (N, Z): from the mean of the five nearest normal ones, in deviations of normal images.
+def principal_axes(latents: FloatArray, normals: FloatArray) -> FloatArray:
+    """(N, Z) latents to (N, C), in deviations of normal images, the widest axis first; at least two columns.
 
-    normals: (M, Z); with fewer than a dozen the images themselves must say what is usual. A column in which
-    normals hardly vary is not blown up: a twentieth of the widest deviation is the least.
+    A column in which normals hardly vary is not blown up: a twentieth of the widest deviation is the least. Axes
+    are those of directions from the median, each image with the same weight (spherical components of Locantore et
+    al., Test 8, 1999): else one image far out would be an axis of its own.
     """
-    if len(normals) < 2 * _NEAREST + 2:
-        away, usual = latents - np.median(latents, axis=0), latents
-    else:
-        away = latents - _nearest_mean(latents, normals, skip=0)
-        usual = normals - _nearest_mean(normals, normals, skip=1)
-    spread = usual.std(axis=0)
-    return np.asarray(away / np.maximum(spread, max(0.05 * float(spread.max()), 1e-12)), dtype=np.float32)
-
-
-def principal_axes(rows: FloatArray) -> FloatArray:
-    """(N, Z) to (N, C), the widest axis first; at least two columns.
-
-    Axes are those of directions from the median, each image with the same weight (spherical components of
-    Locantore et al., Test 8, 1999): else one image far out would be an axis of its own.
-    """
-    middle = rows - np.median(rows, axis=0)
+    like = normals if len(normals) >= 2 else latents
+    spread = like.std(axis=0)
+    scaled = (latents - like.mean(axis=0)) / np.maximum(spread, max(0.05 * float(spread.max()), 1e-12))
+    middle = scaled - np.median(scaled, axis=0)
     lengths = np.linalg.norm(middle, axis=1, keepdims=True)
     _, _, directions = np.linalg.svd(middle / np.maximum(lengths, 1e-12), full_matrices=False)
     axes = middle @ directions[:_COMPONENTS].T
@@ -131,12 +117,6 @@ def principal_axes(rows: FloatArray) -> FloatArray:
     turned = axes * np.where(signs == 0, 1, signs)
     missing = max(0, 2 - turned.shape[1])
     return np.asarray(np.pad(turned, ((0, 0), (0, missing))), dtype=np.float32)
-
-
-def _nearest_mean(rows: FloatArray, among: FloatArray, *, skip: int) -> FloatArray:
-    """(N, Z): the mean of the nearest five of ``among``, without the first ``skip``: a row itself."""
-    _, nearest = KDTree(among).query(rows, k=_NEAREST + skip)
-    return np.asarray(among[nearest[:, skip:]].mean(axis=1), dtype=np.float32)
 
 
 def _flat(axes: FloatArray) -> FloatArray:
@@ -162,13 +142,12 @@ def _group(number: int, placed: tuple[Placed, ...], axes: FloatArray) -> Group:
     unnamed = sum(image.defect_class is None and image.disposition is not DecisionKind.PASS for image in images)
     return Group(
         number=number,
-        inspection_ids=tuple(image.inspection_id for image in images),
+        inspection_ids=tuple(images[at].inspection_id for at in np.argsort(away, kind="stable")),
         classes=dict(named.most_common()),
         num_unnamed=unnamed,
         num_wafers=len({image.wafer_id for image in images}),
         first_ms=min(image.received_ms for image in images),
         last_ms=max(image.received_ms for image in images),
-        examples=tuple(images[at].inspection_id for at in np.argsort(away, kind="stable")[:_EXAMPLES]),
     )
 
 

@@ -81,6 +81,8 @@ PAGES: Mapping[tuple[str, str], frozenset[Role] | None] = {
     ("POST", "/station/awake"): _SETTLING,
     ("GET", "/station"): _SETTLING,
     ("GET", "/station/line"): _SETTLING,
+    ("POST", "/station/alarms/{seq}/acknowledge"): _SETTLING,
+    ("POST", "/station/alarms/{seq}/clear"): _ENGINEERING,
     ("GET", "/station/model"): _ENGINEERING,
     ("POST", "/station/model"): _ENGINEERING,
     ("POST", "/station/model/band"): _ENGINEERING,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from waferlens.inspection.places import MapOptions
-from waferlens.monitoring.options import WatchOptions, wafer_map
-from waferlens.monitoring.signatures import Bools, Shown, Signature, SignatureFinder
+from waferlens.monitoring.options import WatchOptions, wafer_map_of
+from waferlens.monitoring.signature_regions import Bools, Signature
+from waferlens.monitoring.signatures import Shown, SignatureFinder
 from waferlens.records import DecisionKind
 from waferlens.storage.alarms import AlarmKind, Finding
 from waferlens.storage.database import Database
@@ -50,7 +51,7 @@ def find_signatures(
         if told is None:
             without.append(product)
             continue
-        finder = SignatureFinder(wafer_map(told), options.signatures)
+        finder = SignatureFinder(wafer_map_of(told), options.signatures)
         names, defective, inspected, lot_of = _tables(points, len(finder.map.x))
         for row, name in enumerate(names):
             wafers[name] = finder.of_wafer(defective[row], inspected[row])

@@ -19,7 +19,8 @@ EVERYBODY = {
 }  # fmt: skip
 SIGNED_IN = {
     "POST /station/sign-out", "GET /station/unlock", "POST /station/unlock", "POST /station/lock",
-    "POST /station/awake", "GET /station", "GET /station/line", "GET /station/wafers",
+    "POST /station/awake", "GET /station", "GET /station/line",
+    "POST /station/alarms/{seq}/acknowledge", "GET /station/wafers",
     "GET /station/wafers/{wafer_id}", "POST /station/wafers/{wafer_id}/disposition", "GET /station/lots/{lot_id}",
     "GET /station/inspections/{inspection_id}", "GET /station/pictures/{inspection_id}/image.png",
     "GET /station/pictures/{inspection_id}/expected.png", "GET /station/pictures/{inspection_id}/deviation.png",
@@ -32,7 +33,8 @@ SIGNED_IN = {
     "GET /station/figures/{person}",
 }  # fmt: skip
 ENGINEERING = {
-    "GET /station/model", "POST /station/model", "POST /station/model/band", "GET /station/audit",
+    "POST /station/alarms/{seq}/clear", "GET /station/model", "POST /station/model", "POST /station/model/band",
+    "GET /station/audit",
     "GET /station/classes", "POST /station/classes/add", "POST /station/classes/retire",
     "POST /station/known/add", "POST /station/known/retire",
 }  # fmt: skip
@@ -46,7 +48,7 @@ EXPECTED = (
 )  # fmt: skip
 FILLED = {
     "{version}": "0", "{name}": "station.css", "{wafer_id}": "WF-0", "{lot_id}": "LOT-0",
-    "{inspection_id}": "0" * 32, "{item_id}": "0" * 32,
+    "{inspection_id}": "0" * 32, "{item_id}": "0" * 32, "{seq}": "1",
 }  # fmt: skip
 BY_ROLE = {Role.INSPECTOR: "ann", Role.ENGINEER: "eve", Role.ADMIN: "ada"}
 # What ends or locks the session that the other questions are asked with.

@@ -10,16 +10,18 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from waferlens.review.atlas import NO_GROUP, AtlasMap
 from waferlens.review.classes import ENGINEERING
 from waferlens.review.figures import DAY_MS
+from waferlens.review.labelling import MOST_AT_ONCE
 from waferlens.review.saying import Saying
 from waferlens.storage.review_stored import Choice
 from waferlens.web.access import caller
 from waferlens.web.context import service_of
+from waferlens.web.shapes import InspectionId
 from waferlens.web.station.said import back_to
 from waferlens.web.station.shell import shell_of
 
 router = APIRouter(include_in_schema=False)
 
-_NUM_COLOURS = 9
+_NUM_COLOURS, _MOST_SHOWN = 9, 60
 UNNAMED = ""
 
 
@@ -40,6 +42,7 @@ def atlas(request: Request, days: Annotated[float, Query(gt=0, le=3650)] = 30) -
         classes=classes,
         may_name=caller(request).role in ENGINEERING,
         keys=[secrets.token_hex(16) for _ in drawn.groups],
+        most_shown=_MOST_SHOWN,
         undo_key=secrets.token_hex(16),
     )
 
@@ -47,13 +50,16 @@ def atlas(request: Request, days: Annotated[float, Query(gt=0, le=3650)] = 30) -
 @router.post("/station/atlas/label")
 def label(
     request: Request,
-    images: Annotated[str, Form(max_length=17_000, pattern=r"^([0-9a-f]{32}( |$))+$")],
+    images: Annotated[list[InspectionId], Form(min_length=1, max_length=MOST_AT_ONCE)],
     key: Annotated[str, Form(max_length=64)],
     choice: Annotated[str, Form(max_length=64)],
     new_class: Annotated[str, Form(max_length=64)] = "",
     note: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
-    """One verdict for every image of a group. choice: ``pass``, ``reject``, or ``class:NAME``; new_class wins."""
+    """One verdict for every ticked image of a group.
+
+    choice: ``pass``, ``reject``, or ``class:NAME``; new_class wins.
+    """
     review, who = service_of(request).review, caller(request)
     name = choice.removeprefix("class:") if choice.startswith("class:") else None
     if new_class:
@@ -61,7 +67,7 @@ def label(
     saying = Saying(
         choice=Choice.PASS if choice == "pass" and name is None else Choice.REJECT, defect_class=name, note=note
     )
-    given = review.labelling.label(who, images.split(), saying, key=key)
+    given = review.labelling.label(who, images, saying, key=key)
     return back_to("/station/atlas", f"{len(given)} images: {saying.choice}{f', {name}' if name else ''}.")
 
 

@@ -9,10 +9,14 @@ from fastapi import APIRouter, Request, Response
 from waferlens.inspection.places import MapOptions
 from waferlens.monitoring.line import BUDGET_MS, LineWatch
 from waferlens.records import DecisionKind
+from waferlens.web.access import caller
+from waferlens.web.alarms import Seq
 from waferlens.web.context import service_of
 from waferlens.web.station.bars import hourly_bars
 from waferlens.web.station.maps import decision_map
-from waferlens.web.station.shell import shell_of
+from waferlens.web.station.said import back_to
+from waferlens.web.station.shell import may_open, shell_of
+from waferlens.wiring.alarms import acknowledge, clear
 from waferlens.wiring.serve import Service
 
 router = APIRouter(include_in_schema=False)
@@ -28,6 +32,20 @@ def line(request: Request) -> Response:
 def line_again(request: Request) -> Response:
     """What of it renews itself."""
     return shell_of(request).fragment(request, "line_now.html.j2", **_shown(request))
+
+
+@router.post("/station/alarms/{seq}/acknowledge")
+def take(request: Request, seq: Seq) -> Response:
+    """Somebody has seen an alarm and looks after it."""
+    alarm = acknowledge(service_of(request).record, seq, caller(request).name)
+    return back_to("/station", f"You take: {alarm.title}")
+
+
+@router.post("/station/alarms/{seq}/clear")
+def clear_it(request: Request, seq: Seq) -> Response:
+    """The cause of an alarm is gone."""
+    alarm = clear(service_of(request).record, seq, caller(request).name)
+    return back_to("/station", f"Cleared: {alarm.title}")
 
 
 def _shown(request: Request) -> dict[str, Any]:
@@ -48,6 +66,7 @@ def _shown(request: Request) -> dict[str, Any]:
         "model": version,
         "product": service.models.of(version).product,
         "thresholds": service.models.thresholds_of(version),
+        "may_clear": may_open(request, "POST", "/station/alarms/{seq}/clear"),
         "waiting": service.review.queue.waiting(),
         "troubles": _troubles(service),
     }

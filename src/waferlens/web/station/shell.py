@@ -128,6 +128,11 @@ def visit_here(request: Request) -> Visit:
     return visit
 
 
+def may_open(request: Request, method: str, path: str) -> bool:
+    """Whether whoever asks may do this: pages offer nothing else."""
+    return visit_here(request).session.identity.role in (PAGES.get((method, path)) or ())
+
+
 def _places(request: Request) -> list[Place]:
     visit: Visit | None = getattr(request.state, "visit", None)
     if visit is None or visit.session.locked:
