@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from waferlens.images.synth.wafer import WaferOptions, lay_out
-from waferlens.monitoring.signatures import Signature, SignatureFinder, WaferMap
+from waferlens.monitoring.signature_regions import Signature, WaferMap
+from waferlens.monitoring.signatures import SignatureFinder
 
 ON_A_WAFER = (
     Signature.EDGE_RING,

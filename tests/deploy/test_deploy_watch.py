@@ -35,7 +35,8 @@ from waferlens.settings.service import ProductOptions, ServiceSettings
 from waferlens.storage.accounts import Identity, Role
 from waferlens.storage.alarms import AlarmKind, Finding
 from waferlens.storage.review_stored import Choice, Order
-from waferlens.wiring.watch import conclude, drift_figures, find_drift, find_escapes, now_ms
+from waferlens.wiring.escapes import find_escapes
+from waferlens.wiring.watch import conclude, drift_figures, find_drift, now_ms
 
 WATCH = DEPLOY / "prometheus"
 MADE = runpy.run_path(str(DEPLOY / "grafana" / "dashboards.py"), run_name="made")

@@ -11,7 +11,7 @@ import yaml
 import line
 from waferlens.monitoring.options import WatchOptions
 from waferlens.monitoring.record_metrics import RECORD_GAUGES
-from waferlens.monitoring.signatures import Signature
+from waferlens.monitoring.signature_regions import Signature
 from waferlens.settings.service import ServiceSettings
 from waferlens.storage.alarms import AlarmKind
 

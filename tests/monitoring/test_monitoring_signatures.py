@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from waferlens.errors import DataError
-from waferlens.monitoring.signatures import Signature, SignatureFinder, SignatureOptions, WaferMap, _gains
+from waferlens.monitoring.signature_regions import Signature, SignatureOptions, WaferMap, gains_of
+from waferlens.monitoring.signatures import SignatureFinder
 
 
 def grid_map() -> WaferMap:
@@ -77,8 +78,8 @@ def test_the_gain_is_the_log_likelihood_ratio_of_its_definition() -> None:
         return k * np.log(p) + (n - k) * np.log(1 - p)
 
     expected = log_likelihood(3, 6) + log_likelihood(1, 9) - log_likelihood(4, 15)
-    assert _gains(region, hits, trials)[0, 0] == pytest.approx(expected)
-    assert _gains(~region, hits, trials)[0, 0] == 0  # better inside is no defect region
+    assert gains_of(region, hits, trials)[0, 0] == pytest.approx(expected)
+    assert gains_of(~region, hits, trials)[0, 0] == 0  # better inside is no defect region
 
 
 def test_a_map_without_points_is_refused() -> None:

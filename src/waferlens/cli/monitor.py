@@ -105,8 +105,9 @@ def signatures(home: Home, days: Days = 1.0, as_json: AsJson = False) -> None:
 def escape(home: Home, days: Days = 30.0, as_json: AsJson = False) -> None:
     """How many defects escape at most, from blind audits of PASS, and what shows the target. Raises alarms."""
     from waferlens.settings.service import load_service_settings
+    from waferlens.wiring.escapes import find_escapes
     from waferlens.wiring.record import open_record
-    from waferlens.wiring.watch import conclude, find_escapes, now_ms
+    from waferlens.wiring.watch import conclude, now_ms
 
     database, options = open_record(home).database, load_service_settings(home).watch
     until_ms = now_ms() + 1

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sqlalchemy import Connection
 
 from waferlens.decision.intervals import clopper_pearson
 from waferlens.records import DecisionKind, Estimate
@@ -32,6 +33,9 @@ BUDGET_MS = 50.0
 NUM_HOURS = 12
 _TIMED, _LAST, _NUM_WAFERS = 1000, 6000, 12
 _FRESH_SECONDS = 2.0
+_ENDED_FRESH_SECONDS = 30.0
+"""Hours that have ended hardly change: only what waited in the journal comes to them."""
+
 _NUM_ALARMS = 20
 
 
@@ -88,6 +92,7 @@ class LineWatch:
         self._database, self._now_ms = database, now_ms
         self._looking = threading.Lock()
         self._seen: tuple[float, LineNow] | None = None
+        self._ended: tuple[float, int, list[ProductHour]] | None = None
 
     def now(self) -> LineNow:
         """The line, not older than two seconds. Raises DatabaseLost."""
@@ -101,7 +106,7 @@ class LineWatch:
         now_ms = self._now_ms()
         first_hour = (now_ms // HOUR_MS - NUM_HOURS + 1) * HOUR_MS
         with self._database.reading() as connection:
-            counted = counts_by_product(connection, since_ms=first_hour, until_ms=now_ms + 1)
+            counted = self._count_hours(connection, first_hour, now_ms)
             last = counts_by_product(connection, since_ms=now_ms - HOUR_MS, until_ms=now_ms + 1)
             timings = latest_timings(connection, limit=_TIMED)
             failures = failures_since(connection, now_ms - HOUR_MS)
@@ -122,6 +127,14 @@ class LineWatch:
             alarms=alarms,
             wafers={wafer: points[wafer] for wafer in wafers if wafer in points},
         )
+
+    def _count_hours(self, connection: Connection, first_hour: int, now_ms: int) -> list[ProductHour]:
+        this_hour = now_ms // HOUR_MS * HOUR_MS
+        ended = self._ended
+        if ended is None or ended[1] != this_hour or time.monotonic() - ended[0] > _ENDED_FRESH_SECONDS:
+            counted = counts_by_product(connection, since_ms=first_hour, until_ms=this_hour)
+            ended = self._ended = time.monotonic(), this_hour, counted
+        return ended[2] + counts_by_product(connection, since_ms=this_hour, until_ms=now_ms + 1)
 
 
 def _tally(counted: Iterable[ProductHour]) -> Tally:

@@ -53,7 +53,7 @@ class NovelOptions(BaseModel, frozen=True, extra="forbid"):
     least_history: int = Field(500, ge=50, description="images of history before anything is said")
 
     def chance(self) -> float:
-        """What one crowd may have. Sizes and neighbours say nearly the same: an image counts once a window."""
+        """What one crowd may have, all its sizes together: an image counts once for each window."""
         return self.false_alarms_per_month / (self.images_per_month * len(self.windows))
 
 
@@ -183,7 +183,7 @@ class NovelWatch:
             expected = (1 + inside) / len(to_history) * num
             # Given j of h within r, the count among n more is negative binomial: j + 1 successes, chance h / (h
             # + n).
-            chances = nbinom.sf(sizes - 1, inside + 1, len(to_history) / (len(to_history) + num))
+            chances = nbinom.sf(sizes - 1, inside + 1, len(to_history) / (len(to_history) + num)) * len(sizes)
             least = int(chances.argmin())
             if chances[least] < self.options.chance() and (best is None or chances[least] < best[0]):
                 members = start + nearest[: sizes[least]]

@@ -9,7 +9,7 @@ from waferlens.inspection.places import MapOptions
 from waferlens.monitoring.drift import DriftOptions
 from waferlens.monitoring.novel import NovelOptions
 from waferlens.monitoring.points import PointOptions
-from waferlens.monitoring.signatures import SignatureOptions, WaferMap
+from waferlens.monitoring.signature_regions import SignatureOptions, WaferMap
 from waferlens.monitoring.weekly import WeeklyOptions
 
 

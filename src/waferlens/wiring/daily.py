@@ -22,9 +22,9 @@ from waferlens.review.figures import Period
 from waferlens.storage.alarms import StoredAlarm, alarms_between
 from waferlens.storage.inspections import hourly_counts
 from waferlens.storage.watched import busy_minutes, latencies
+from waferlens.wiring.escapes import find_escapes
 from waferlens.wiring.record import Record
 from waferlens.wiring.review import Review
-from waferlens.wiring.watch import find_escapes
 
 _PERIODS = (("day", 1), ("week", 7), ("month", 30))
 

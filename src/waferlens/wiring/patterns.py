@@ -10,7 +10,8 @@ import numpy as np
 
 from waferlens.inspection.places import MapOptions
 from waferlens.monitoring.options import WatchOptions, wafer_map_of
-from waferlens.monitoring.signatures import Bools, Shown, Signature, SignatureFinder
+from waferlens.monitoring.signature_regions import Bools, Signature
+from waferlens.monitoring.signatures import Shown, SignatureFinder
 from waferlens.records import DecisionKind
 from waferlens.storage.alarms import AlarmKind, Finding
 from waferlens.storage.database import Database

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from waferlens.bundle.contents import Reference
-from waferlens.errors import DataError, OptionsError
+from waferlens.errors import DataError
 from waferlens.monitoring.drift import DAY_MS, Drift, stream_names, watch_drift
-from waferlens.monitoring.escape import EscapeBound, Stratum, escape_bound
 from waferlens.monitoring.options import WatchOptions
 from waferlens.monitoring.points import PointShift, moved_points
 from waferlens.monitoring.wafer_rows import (
@@ -30,7 +29,7 @@ from waferlens.monitoring.weekly import Compared, compare_weeks
 from waferlens.records import LATENT_DIM, DecisionKind
 from waferlens.storage.alarms import AlarmKind, Finding, note_run, raise_alarm
 from waferlens.storage.database import Database
-from waferlens.storage.watched import newest_model, num_defects_found, seen_rows, strata_of_pass
+from waferlens.storage.watched import newest_model, seen_rows
 
 WEEK_MS = 7 * DAY_MS
 
@@ -192,51 +191,6 @@ def _drift_findings(found: DriftFound, at_ms: int) -> list[Finding]:
         )
         for p in found.points
     ]
-
-
-def find_escapes(
-    database: Database, options: WatchOptions, since_ms: int, until_ms: int
-) -> tuple[EscapeBound, list[Stratum], list[Finding]]:
-    """The bound of escapes of a period. Audits are drawn alike from all PASS, so every stratum's chance is the
-    same.
-
-    Raises DataError when nothing passed.
-    """
-    images, _ = read_images(database, since_ms, until_ms)
-    passed = images.score[images.passed]
-    if not len(passed):
-        raise DataError("nothing passed in this time", expected="at least one PASS", found="none")
-    told = options.escapes
-    cuts = np.quantile(passed, [1 - told.share_near - told.share_middle, 1 - told.share_near])
-    with database.reading() as connection:
-        counts = strata_of_pass(connection, since_ms, until_ms, map(float, cuts))
-        num_found = num_defects_found(connection, since_ms, until_ms)
-    strata = [
-        Stratum(name=name, num_images=c.num_images, num_audits=c.num_audits, num_escapes=c.num_escapes)
-        for name, c in zip(("low", "middle", "near the threshold"), counts, strict=True)
-    ]
-    try:
-        bound = escape_bound(strata, num_found=num_found, target=told.target, confidence=told.confidence)
-    except OptionsError as error:
-        raise DataError("the bound of escapes cannot be computed", found=str(error)) from error
-    findings = []
-    if bound.num_escapes:
-        findings.append(
-            Finding(
-                kind=AlarmKind.ESCAPES,
-                key=f"{bound.num_escapes}",
-                title=f"{bound.num_escapes} escapes in {bound.num_audits} blind audits; at most"
-                f" {bound.rate_bound:.3%} of PASS images are defective",
-                detail={
-                    "num_audits": bound.num_audits,
-                    "num_escapes": bound.num_escapes,
-                    "bound": bound.rate_bound,
-                },
-                onset_ms=since_ms,
-                at_ms=until_ms,
-            )
-        )
-    return bound, strata, findings
 
 
 def conclude(
