@@ -142,7 +142,7 @@ class NovelWatch:
         self._classes = KnownClasses(places, self._history)
         self._window: Doubtful | None = None
         self._placed = np.empty((0, self.options.num_components))
-        self._told: list[tuple[Floats, float]] = []
+        self._told: list[_Told] = []
 
     def see(self, images: Doubtful) -> list[Crowd]:
         """More images, none older than those seen before; the crowds that became too large with them."""
@@ -209,13 +209,30 @@ class NovelWatch:
         )
 
     def _distinct(self, crowds: list[Crowd]) -> list[Crowd]:
-        """The most surprising of those that overlap, and none that was told already."""
+        """The most surprising of those that overlap, and none that goes on with one that was told already."""
         kept: list[Crowd] = []
         for crowd in sorted(crowds, key=lambda each: each.chance):
-            if all(np.linalg.norm(crowd.centre - c) >= 2 * max(r, crowd.radius) for c, r in self._told):
-                self._told.append((crowd.centre, crowd.radius))
-                kept.append(crowd)
+            known = next((told for told in self._told if told.goes_on(crowd)), None)
+            if known is not None:
+                known.members.update(crowd.members)
+                continue
+            self._told.append(_Told(crowd.centre, crowd.radius, set(crowd.members)))
+            kept.append(crowd)
         return kept
+
+
+@dataclass
+class _Told:
+    """A crowd that was told, and all images that were ever seen in it."""
+
+    centre: Floats
+    radius: float
+    members: set[str]
+
+    def goes_on(self, crowd: Crowd) -> bool:
+        """Whether that crowd is this one: they share an image, or lie as near as either is wide."""
+        near = float(np.linalg.norm(crowd.centre - self.centre)) < 2 * max(self.radius, crowd.radius)
+        return near or not self.members.isdisjoint(crowd.members)
 
 
 def _one_a_wafer(distances: Floats, wafers: Texts) -> npt.NDArray[np.intp]:
