@@ -179,3 +179,20 @@ def test_audits_are_asked_for_and_count(waferlens, home, told):
     assert json.loads(ran.out)["audit"] == "0 of 60 defective, at most 4.87%"
     sample = (home / "retraining" / "audited" / "audit.csv").read_text().splitlines()
     assert len(sample) == 49
+
+
+def test_a_training_is_logged_once_with_its_curves(bundle, tmp_path):
+    from mlflow import MlflowClient
+
+    from waferlens.lifecycle.tracking import track_training
+
+    url = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run = track_training(url, bundle)
+    assert track_training(url, bundle) == run
+    client = MlflowClient(tracking_uri=url)
+    told, history = client.get_run(run), json.loads((bundle / "history.json").read_text())
+    curve = client.get_metric_history(run, "validation_reconstruction")
+    assert [each.value for each in curve] == [epoch["validation_reconstruction"] for epoch in history]
+    assert told.data.params["network.kind"] == "pixel-vae"
+    assert told.data.metrics["system/peak_memory_megabytes"] > 0
+    assert told.info.status == "FINISHED"
