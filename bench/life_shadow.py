@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -82,7 +83,7 @@ def main() -> None:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         try:
-            time.sleep(20)
+            wait_until_ready(url)
             load = partial(bench_service, url, key, told.images, rate=told.rate, connections=4)
             load(seconds=5.0)
             rounds = []
@@ -105,6 +106,18 @@ def main() -> None:
     told.out.parent.mkdir(parents=True, exist_ok=True)
     told.out.write_text(json.dumps(found, indent=2, default=str) + "\n", encoding="utf-8")
     print(json.dumps(found["summary"], indent=2))
+
+
+def wait_until_ready(url: str) -> None:
+    ends = time.monotonic() + 180
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+                return
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.5)
 
 
 def children_of(pid: int) -> list[int]:

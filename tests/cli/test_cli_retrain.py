@@ -31,10 +31,10 @@ max_lot_share = 0.25
 max_ks = 0.7
 max_ks_all = 0.6
 [gate]
-min_auroc = 0.5
+min_auroc = 0.0
 min_auprc = 0.05
 max_fnr_at_fpr5 = 1.0
-min_pixel_auroc = 0.5
+min_pixel_auroc = 0.0
 max_latency_ms = 5000.0
 max_auroc_loss = 1.0
 max_type_loss = 1.0
@@ -145,8 +145,10 @@ def test_the_gate_refuses_a_model_that_misses_the_case_studys_limits_naming_each
     (tmp_path / "strict.toml").write_text(LAX.split("[gate]")[0])
     told = ["--test", fab, "--recipe", recipe, "--limits", tmp_path / "strict.toml"]
     ran = waferlens("retrain", "--home", home, "--run", "worse", *told)
-    assert "the gate refuses this model" in ran.error
-    assert "image AUROC" in ran.error
+    assert ran.code == 1
+    (error,) = (line for line in ran.err.splitlines() if line.startswith("error: "))
+    assert "the gate refuses this model" in error
+    assert "image AUROC" in error
     life = open_life(home)
     assert life.rollout.roles().challenger is None
     assert len(life.rollout.versions()) == 1
@@ -179,3 +181,20 @@ def test_audits_are_asked_for_and_count(waferlens, home, told):
     assert json.loads(ran.out)["audit"] == "0 of 60 defective, at most 4.87%"
     sample = (home / "retraining" / "audited" / "audit.csv").read_text().splitlines()
     assert len(sample) == 49
+
+
+def test_a_training_is_logged_once_with_its_curves(bundle, tmp_path):
+    from mlflow import MlflowClient
+
+    from waferlens.lifecycle.tracking import track_training
+
+    url = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run = track_training(url, bundle)
+    assert track_training(url, bundle) == run
+    client = MlflowClient(tracking_uri=url)
+    told, history = client.get_run(run), json.loads((bundle / "history.json").read_text())
+    curve = client.get_metric_history(run, "validation_reconstruction")
+    assert [each.value for each in curve] == [epoch["validation_reconstruction"] for epoch in history]
+    assert told.data.params["network.kind"] == "pixel-vae"
+    assert told.data.metrics["system/peak_memory_megabytes"] > 0
+    assert told.info.status == "FINISHED"

@@ -18,6 +18,7 @@ from waferlens.bundle.manifest import read_manifest, write_manifest
 from waferlens.engines.fleet import in_share
 from waferlens.engines.pool import PoolOptions
 from waferlens.inspection.facts import load_facts
+from waferlens.inspection.service import ServiceOptions
 from waferlens.lifecycle.registration import Told
 from waferlens.lifecycle.rollout import Because
 from waferlens.settings.service import ServiceSettings
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.slow
 WHY = Because(actor="ann", reason="a test")
 OLD, NEW, NEWER = "vae-wafer-v1.0.0", "vae-wafer-v1.0.1", "vae-wafer-v1.0.2"
 RATE = 20
+SETTINGS = ServiceSettings(inspection=ServiceOptions(deadline_seconds=20))  # tests share their machine
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def served(home_with_models, tmp_path):
     shutil.copytree(home_with_models, home)
     bundle = bundle_to_serve(home, None)
     fleet = open_fleet(bundle, PoolOptions(engine="openvino", num_workers=1))
-    service = start_service(load_facts(bundle), open_record(home), ServiceSettings(), fleet)
+    service = start_service(load_facts(bundle), open_record(home), SETTINGS, fleet)
     try:
         with line.listening(service) as running:
             yield running

@@ -21,10 +21,10 @@ from waferlens.records import Estimate
 class GateOptions(BaseModel, frozen=True, extra="forbid"):
     """Limits of a challenger on the frozen test set."""
 
-    min_auroc: float = Field(0.95, ge=0.5, le=1)
+    min_auroc: float = Field(0.95, ge=0, le=1)
     min_auprc: float = Field(0.85, ge=0, le=1)
     max_fnr_at_fpr5: float = Field(0.005, ge=0, le=1)
-    min_pixel_auroc: float = Field(0.90, ge=0.5, le=1)
+    min_pixel_auroc: float = Field(0.90, ge=0, le=1)
     max_latency_ms: float = Field(50.0, gt=0, description="99th percentile of one image on this machine")
     max_parameters: int = Field(15_000_000, gt=0)
     judge: Literal["estimate", "bound"] = Field("estimate", description="what must keep the limit")

@@ -20,7 +20,7 @@ from waferlens.bundle.contents import load_config, read_json
 from waferlens.bundle.manifest import FILE_NAME, read_manifest, sha256_of, write_manifest
 from waferlens.bundle.signature import sign_bundle, verify_trusted
 from waferlens.errors import BundleError
-from waferlens.lifecycle.registry import Published, Registry
+from waferlens.lifecycle.registry import Published, Registry, flat
 from waferlens.lifecycle.rollout import Because, Rollout
 from waferlens.lifecycle.versions import (
     LINE,
@@ -164,7 +164,7 @@ def _published(folder: Path, version: str, bundle_hash: str, told: Told) -> Publ
     figures: dict[str, Any] = {}
     for name, path in (("", folder / "metrics.json"), ("evaluation.", (told.report or folder) / "metrics.json")):
         if path.exists() and (not name or told.report):
-            figures |= {f"{name}{key}": value for key, value in _flat(read_json(path)).items()}
+            figures |= {f"{name}{key}": value for key, value in flat(read_json(path)).items()}
     tags = {
         "git_tag": version,
         "git_commit": str(origin.get("git_commit")),
@@ -180,22 +180,11 @@ def _published(folder: Path, version: str, bundle_hash: str, told: Told) -> Publ
         folder=folder,
         bundle_hash=bundle_hash,
         card=(folder / "card.md").read_text(encoding="utf-8"),
-        params={name: str(value) for name, value in _flat(config.recipe).items()},
+        params={name: str(value) for name, value in flat(config.recipe).items()},
         metrics={name: float(value) for name, value in figures.items() if isinstance(value, int | float)},
         tags=tags,
         report=told.report,
     )
-
-
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested objects to dotted names; lists are left out: they are in the files."""
-    found: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            found[f"{prefix}{name}"] = value
-    return found
 
 
 def _json(content: Any) -> bytes:

@@ -70,7 +70,7 @@ class Registry:
         from mlflow import MlflowClient
 
         self.url = url
-        with _naming_losses():
+        with naming_losses():
             self._client = MlflowClient(tracking_uri=url, registry_uri=url)
             found = self._client.get_experiment_by_name(EXPERIMENT)
             place = None if artifacts is None else artifacts.absolute().as_uri()
@@ -79,7 +79,7 @@ class Registry:
 
     def publish(self, told: Published) -> Known:
         """Make a version known with all its files; again, and nothing more happens. Raises RegistryError."""
-        with _naming_losses():
+        with naming_losses():
             known = self._find(told.version)
             if known is not None:
                 return _same(known, told)
@@ -108,7 +108,7 @@ class Registry:
 
     def find(self, version: str) -> Known | None:
         """A version by its name. Raises RegistryError."""
-        with _naming_losses():
+        with naming_losses():
             return self._find(version)
 
     def follow(self, roles: Mapping[str, str | None]) -> list[str]:
@@ -117,7 +117,7 @@ class Registry:
         Raises RegistryError.
         """
         changed = []
-        with _naming_losses():
+        with naming_losses():
             now = {alias: str(number) for alias, number in self._client.get_registered_model(LINE).aliases.items()}
             for alias, version in roles.items():
                 known = None if version is None else self._find(version)
@@ -133,14 +133,14 @@ class Registry:
 
     def tell(self, version: str, tag: str, value: str) -> None:
         """Note something about a version. Raises RegistryError."""
-        with _naming_losses():
+        with naming_losses():
             known = self._find(version)
             if known is not None:
                 self._client.set_model_version_tag(LINE, known.number, tag, value)
 
     def fetch(self, version: str, into: Path) -> Path:
         """Copy a version's bundle into a new folder; the caller verifies it. Raises RegistryError."""
-        with _naming_losses():
+        with naming_losses():
             known = self._find(version)
             if known is None:
                 raise RegistryError(f"{version} is not in the registry", expected="a published version")
@@ -151,7 +151,7 @@ class Registry:
         """Forget a version's bundle, keep everything else: it is in the archive. Raises RegistryError."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        with _naming_losses():
+        with naming_losses():
             known = self._find(version)
             if known is not None and any(
                 entry.path == _BUNDLE for entry in self._client.list_artifacts(known.run_id)
@@ -161,7 +161,7 @@ class Registry:
 
     def put_files_back(self, version: str, folder: Path) -> None:
         """Bring a version's bundle back. Raises RegistryError."""
-        with _naming_losses():
+        with naming_losses():
             known = self._find(version)
             if known is not None:
                 self._client.log_artifacts(known.run_id, str(folder), _BUNDLE)
@@ -199,6 +199,17 @@ class Registry:
         )
 
 
+def flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested objects to dotted names; lists are left out: they are in the files."""
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}.")
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            found[f"{prefix}{name}"] = value
+    return found
+
+
 def _same(known: Known, told: Published) -> Known:
     found = known.tags.get(HASH_TAG)
     if found != told.bundle_hash:
@@ -209,7 +220,8 @@ def _same(known: Known, told: Published) -> Known:
 
 
 @contextmanager
-def _naming_losses() -> Iterator[None]:
+def naming_losses() -> Iterator[None]:
+    """Whatever MLflow raises is RegistryError."""
     from mlflow.exceptions import MlflowException
 
     try:

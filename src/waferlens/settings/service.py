@@ -99,6 +99,11 @@ def registry_url(home: Path) -> str:
     return _told("WAFERLENS_MLFLOW_URL") or f"sqlite:///{(home / 'mlflow.db').absolute()}"
 
 
+def tracking_url() -> str | None:
+    """The MLflow server that trainings are logged on; None where none is configured."""
+    return _told("WAFERLENS_MLFLOW_URL")
+
+
 def archive_url() -> str | None:
     """``WAFERLENS_ARCHIVE_URL``: a bucket for old versions, as for images; None: a folder in the home folder."""
     return _told("WAFERLENS_ARCHIVE_URL")

@@ -13,7 +13,7 @@ from waferlens.bundle.contents import BundleConfig, Samples
 from waferlens.bundle.manifest import FILE_NAME as MANIFEST
 from waferlens.bundle.manifest import provenance, verify_bundle
 from waferlens.bundle.model import save_model, write_json
-from waferlens.errors import BundleError
+from waferlens.errors import BundleError, RegistryError
 from waferlens.images.cache import PackedImages
 from waferlens.images.fingerprints import refuse_duplicates
 from waferlens.images.layouts import Dataset, read_dataset
@@ -21,6 +21,7 @@ from waferlens.images.roi import load_roi
 from waferlens.images.splits import Split, split_dataset
 from waferlens.records import FloatArray
 from waferlens.settings.recipe import Recipe
+from waferlens.settings.service import tracking_url
 from waferlens.training.hardware import start_fabric
 from waferlens.training.loop import best_epoch
 from waferlens.training.memory import keep_freed_memory
@@ -76,8 +77,25 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
         _save(out, recipe, images, split, fitted, seed)
         finish_bundle(out, {**provenance(split.fingerprint, seed, command), "run": whole}, told.say)
         shutil.rmtree(out / CHECKPOINTS)
+        _track(out, told)
         told.say(f"wrote {out}; read {out / 'card.md'}, then try: waferlens evaluate {out} {data} --out REPORT")
     fabric.barrier()
+
+
+def _track(out: Path, told: Told) -> None:
+    """Log the run where a server is configured.
+
+    A bundle is worth more than its entry there: a loss is only said.
+    """
+    url = tracking_url()
+    if url is None:
+        return
+    from waferlens.lifecycle.tracking import track_training
+
+    try:
+        told.say(f"logged as run {track_training(url, out)}")
+    except (RegistryError, ModuleNotFoundError) as error:
+        told.say(f"not logged: {error}")
 
 
 def _bundle_name(run: str, recipe: Recipe, roi: FloatArray | None) -> str:
