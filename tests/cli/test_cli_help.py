@@ -9,7 +9,7 @@ from waferlens.cli.main import app
 COMMANDS = {
     "demo", "explore", "baseline", "train", "evaluate", "robustness", "pod", "inspect", "export", "bench", "data",
     "bundle", "triton",
-    "serve", "client", "keys", "users", "audit", "backup", "restore", "prune",
+    "serve", "client", "keys", "users", "audit", "backup", "restore", "prune", "review", "monitor", "roi",
 }  # fmt: skip
 
 
@@ -35,6 +35,8 @@ def test_the_promised_commands_are_there_and_listed(here):
         "keys": {"create", "list", "revoke"},
         "users": {"create"},
         "audit": {"verify"},
+        "review": {"queue", "agreement", "export"},
+        "monitor": {"alarms", "daily", "drift", "escape", "novel", "signatures"},
     }
     ran = here("--help")
     assert ran.code == 0

@@ -209,7 +209,7 @@ def _pairs(looks: Iterable[PersonsLook]) -> list[tuple[Opinion, Opinion]]:
     found = []
     for both in _by_inspection(looks).values():
         if len(both) == 2:
-            first, second = sorted(both, key=lambda look: look.seat)
+            first, second = both  # looks come in the order in which they were taken
             found.append((first.independent, second.independent))
     return found
 
