@@ -87,7 +87,7 @@ def test_the_review_is_photographed_with_a_look_that_is_not_blind(browser, stati
     served, password = station
     watched = open_page(browser, served.url)
     person = Reviewer(sign_in(watched, "eve", password, "/station/review?order=riskiest"))
-    clear = watched.page.locator("[data-beside] .tag.REJECT")
+    clear = watched.page.locator("[data-beside] dl .tag.REJECT")
     for tries in range(30):  # the first one that is plain to see; else the first that is not blind
         if not person.is_blind and (clear.count() > 0 or tries > 20):
             break
