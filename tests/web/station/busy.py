@@ -34,7 +34,7 @@ MARRED = {
 }  # fmt: skip
 SETTINGS = ServiceSettings(
     products={PRODUCT: ProductOptions(num_points=NUM_POINTS, map=MapOptions(sites_per_die=1))},
-    review=ReviewOptions(audit_share=0.06),
+    review=ReviewOptions(audit_share=0.06, blind_share=0.4),
     station=StationOptions(idle_minutes=20),
 )
 

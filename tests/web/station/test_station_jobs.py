@@ -19,15 +19,15 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def queue(busy_station, drawn):
-    """Sixty images in doubt more: for a while everything is."""
+    """75 images in doubt more: for a while everything is."""
     from waferlens.web.models import move_band
 
     service = busy_station.service
     held = service.models.thresholds_of(service.pool.model_version)
     move_band(service, "tests", -1e9, 1e9, reason="everything is in doubt")
     camera = busy_station.client()
-    for number, (data, point) in enumerate(itertools.islice(zip(drawn.values(), itertools.count()), 55)):
-        camera.inspect(data, "WF-DOUBT", point, product=PRODUCT, lot_id=f"LOT-DOUBT{number % 2}")
+    for number, data in enumerate(itertools.islice(itertools.cycle(drawn.values()), 75)):
+        camera.inspect(data, f"WF-DOUBT{number // 50}", number % 50, product=PRODUCT, lot_id="LOT-DOUBT")
     camera.close()
     move_band(service, "tests", held.review, held.reject, reason="as the bundle says")
     return busy_station

@@ -14,7 +14,6 @@ from PIL import Image
 from reviewer import Reviewer
 
 from browser import open_page, sign_in
-from waferlens.records import DecisionKind
 
 pytestmark = pytest.mark.slow
 
@@ -84,12 +83,13 @@ def test_a_page_is_photographed(browser, station, folder, worst, name, path, col
     watched.page.context.close()
 
 
-def test_the_review_is_photographed_with_an_image_that_is_not_blind(browser, station, folder):
+def test_the_review_is_photographed_with_a_look_that_is_not_blind(browser, station, folder):
     served, password = station
     watched = open_page(browser, served.url)
     person = Reviewer(sign_in(watched, "eve", password, "/station/review?order=riskiest"))
-    for _ in range(20):
-        if not person.is_blind:
+    clear = watched.page.locator("[data-beside] dl .tag.REJECT")
+    for tries in range(30):  # the first one that is plain to see; else the first that is not blind
+        if not person.is_blind and (clear.count() > 0 or tries > 20):
             break
         before = person.item
         watched.page.keyboard.press("Space")
@@ -97,5 +97,5 @@ def test_the_review_is_photographed_with_an_image_that_is_not_blind(browser, sta
     assert not person.is_blind
     take(watched, folder, "review")
     assert served.service.review.queue.waiting().num_looks > 0
-    assert DecisionKind.REVIEW in watched.page.inner_text("[data-beside]")
+    assert "score" in watched.page.inner_text("[data-beside]")
     watched.page.context.close()
