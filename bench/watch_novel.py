@@ -78,7 +78,7 @@ class Stream:
                         looks=looks.astype(np.float32)), num_escaped  # fmt: skip
 
 
-def history_of(stream: Stream, rng: np.random.Generator, most: int = 6000) -> Doubtful:
+def history_of(stream: Stream, rng: np.random.Generator, most: int = 20_000) -> Doubtful:
     hours = [stream.hour(-1 - h, rng)[0] for h in range(24 * 5)]
     joined = Doubtful(
         **{n: np.concatenate([getattr(h, n) for h in hours]) for n in ("ids", "wafers", "at_ms", "looks")}

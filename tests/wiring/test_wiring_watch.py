@@ -37,7 +37,7 @@ from storage_examples import an_inspection
 OPTIONS = WatchOptions(
     baseline_days=4,
     drift=DriftOptions(wafers_per_group=2, baseline_groups=10, wafers_per_quarter=4_000, open_days=30),
-    novel=NovelOptions(least_history=60, windows=(60,), images_per_month=50_000, num_components=4),
+    novel=NovelOptions(least_history=300, windows=(60,), images_per_month=20_000, num_components=4),
 )
 
 
@@ -93,10 +93,10 @@ def test_a_record_without_images_says_so(record):
 def test_a_crowd_of_a_new_kind_is_one_alarm_with_its_images(record):
     rng, until_ms, looks = np.random.default_rng(2), now_ms(), []
     with record.database.writing() as connection:
-        for number in range(160):
-            is_new = number >= 130 and number % 2 == 0
+        for number in range(400):
+            is_new = number >= 350 and number % 2 == 0
             image = an_inspection(
-                received_ms=until_ms - (160 - number) * 60_000, wafer_id=f"W{number}", decision=DecisionKind.REVIEW
+                received_ms=until_ms - (400 - number) * 60_000, wafer_id=f"W{number}", decision=DecisionKind.REVIEW
             )
             insert_inspection(connection, image)
             look = rng.standard_normal(APPEARANCE_SIZE) * (0.05 if is_new else 1.0) + (4.0 if is_new else 0.0)
@@ -108,7 +108,7 @@ def test_a_crowd_of_a_new_kind_is_one_alarm_with_its_images(record):
         assert len(conclude(record.database, "novel", found.findings)) == expected
     (alarm,) = listed(record.database, only_open=True, limit=10)
     assert alarm.kind is AlarmKind.NOVEL
-    assert set(alarm.detail["members"]) <= {name for name, _ in looks[130:]}
+    assert set(alarm.detail["members"]) <= {name for name, _ in looks[350:]}
 
 
 def test_a_lot_with_a_ring_is_an_alarm_and_a_product_without_a_map_is_named(record):

@@ -163,11 +163,13 @@ def _open_drift(
         drift = drifts[index]
         if signal.raised_ms - drift.last_ms > options.open_days * DAY_MS:
             continue
-        if covers(drift.cause, signal.station, signal.product):
+        same = signal.statistic in drift.statistics
+        # What moved everywhere explains only itself: a lamp may fail while the process drifts.
+        if covers(drift.cause, signal.station, signal.product) and (same or drift.cause.scope is not Scope.ALL):
             return index
         cause = find_cause(_shifts(cells, signal, options))
         alarmed = (*drift.cells, (signal.station, signal.product))
-        if signal.statistic in drift.statistics and all(covers(cause, *cell) for cell in alarmed):
+        if same and all(covers(cause, *cell) for cell in alarmed):
             drifts[index] = replace(drift, cause=cause, shift=cause.shift)
             return index
     return None

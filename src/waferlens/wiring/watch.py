@@ -66,7 +66,8 @@ def find_drift(
     settled = images.take(images.at_ms < since)
     levels = learn_levels(settled if len(settled) else images)
     rows = wafer_rows(images, levels)
-    drifts = watch_drift(rows, options.drift)
+    # Levels fit the images that they were learned from too well: streams learn their baselines from later ones.
+    drifts = watch_drift(rows.take(rows.at_ms >= since), options.drift)
     last = images.take(images.at_ms >= max(since, until - WEEK_MS))
     week = [] if reference is None or not len(last) else _week(last, reference, options)
     points = _points(settled, last, options) if len(settled) and len(last) else []

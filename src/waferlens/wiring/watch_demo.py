@@ -42,12 +42,12 @@ class DemoPlan:
 
     days: int = 8
     wafers_per_day: int = 60
-    points_per_wafer: int = 3
+    points_per_wafer: int = 4
     drifts_from_day: float = 5.0
     full_gain: float = 1.08
     novel_from_day: float = 6.0
     novel_kind: DefectKind = DefectKind.RESIDUE
-    novel_rate: float = 0.08
+    novel_rate: float = 0.12
     known_rate: float = 0.02
     station: int = 1
     seed: int = 31
@@ -75,13 +75,13 @@ class DemoAlarms:
 
 
 DEMO_WATCH = WatchOptions(
-    baseline_days=3.0,
+    baseline_days=2.5,
     drift=DriftOptions(wafers_per_group=3, baseline_groups=12, wafers_per_quarter=5_400, open_days=30.0),
     novel=NovelOptions(
-        least_history=100,
+        least_history=60,
         images_per_month=3_000,
         windows=(40, 100),
-        crowds=(4, 5, 6, 8, 10),
+        crowds=(5, 7, 9, 12, 16),
         num_components=8,
     ),
 )
