@@ -19,6 +19,7 @@ from waferlens.engines.fleet import in_share
 from waferlens.engines.pool import PoolOptions
 from waferlens.inspection.facts import load_facts
 from waferlens.inspection.service import ServiceOptions
+from waferlens.lifecycle.guardrails import GuardrailOptions
 from waferlens.lifecycle.registration import Told
 from waferlens.lifecycle.rollout import Because
 from waferlens.settings.service import ServiceSettings
@@ -32,7 +33,10 @@ pytestmark = pytest.mark.slow
 WHY = Because(actor="ann", reason="a test")
 OLD, NEW, NEWER = "vae-wafer-v1.0.0", "vae-wafer-v1.0.1", "vae-wafer-v1.0.2"
 RATE = 20
-SETTINGS = ServiceSettings(inspection=ServiceOptions(deadline_seconds=20))  # tests share their machine
+# Tests share their machine: a slow spell of it is no model's fault.
+SETTINGS = ServiceSettings(
+    inspection=ServiceOptions(deadline_seconds=20), guardrails=GuardrailOptions(slow_ms=60_000)
+)
 
 
 @pytest.fixture(scope="module")
