@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002r"
-down_revision = "0002s"
+revision = "0003"
+down_revision = "0002"
 
 _APPEND_ONLY_SQLITE = """
 CREATE TRIGGER verdicts_no_{verb} BEFORE {verb} ON verdicts

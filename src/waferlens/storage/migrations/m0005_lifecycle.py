@@ -7,8 +7,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0003w"
+revision = "0005"
+down_revision = "0004"
 
 _APPEND_ONLY_SQLITE = """
 CREATE TRIGGER model_moves_no_{verb} BEFORE {verb} ON model_moves
