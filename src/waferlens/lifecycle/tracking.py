@@ -53,7 +53,7 @@ def track_training(url: str, bundle: Path) -> str:
         for epoch in read_json(bundle / "history.json"):
             for name in _CURVES:
                 client.log_metric(started, name, float(epoch[name]), step=int(epoch["epoch"]))
-        figures = flat(read_json(bundle / "metrics.json"))
+        figures = {f"bundle/{name}": value for name, value in flat(read_json(bundle / "metrics.json")).items()}
         figures |= {f"system/{name}": value for name, value in _machine().items()}
         for name, value in figures.items():
             if isinstance(value, int | float):
