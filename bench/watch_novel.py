@@ -6,7 +6,8 @@ nothing.
 12,000 wafers a month, 200 points each. Each wafer of the stream is a bank wafer: its images that do not pass
 come as often as they do there, each with a little noise on its appearance. One image in a thousand has a known
 defect. From a moment on one in N has a new one; those that the detector passes are escapes. The history is a month of the same
-stream. Options were chosen on streams of seed 1; those reported have seed 2.
+stream. Options and the
+length of the history were chosen on streams of seeds 1 and 2; the default seed, 3, was not looked at before.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench/watch_novel.json"))
     parser.add_argument("--months", type=int, default=3, help="without a new defect, for false alarms")
     parser.add_argument("--repeats", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=3)
     told = parser.parse_args()
     stream, options = Stream.from_bank(told.bank), NovelOptions()
     rng = np.random.default_rng(told.seed)

@@ -14,7 +14,7 @@ it holds at all looks at once, for every distribution, whatever the guesses that
 
 What strata can and cannot do: to show a rate far above the true one, nothing beats auditing all alike, three
 divided by the rate without an escape; where the true rate comes near the bound, most of the uncertainty is of
-the few escapes, and auditing densely where these are saves a third to a half (``plan_chances``). Rates are of
+the few escapes, and auditing densely where these are can save audits (``plan_chances``). Rates are of
 PASS images; ``EscapeBound`` also gives the share of all defects. Knows no record.
 """
 
