@@ -39,6 +39,9 @@ def test_cohens_kappa_and_its_interval_are_those_of_the_references(table):
     assert ours.estimate.value == pytest.approx(theirs.kappa, abs=1e-12)
     assert ours.estimate.value == pytest.approx(cohen_kappa_score(*pairs_of(table)), abs=1e-12)
     low, high = (np.clip(end, -1, 1) for end in (theirs.kappa_low, theirs.kappa_upp))
+    if np.isnan(ours.estimate.low):  # no error: theirs is rounding, or the root of one
+        assert (table > 0).any(axis=0).sum() == 1 or (table > 0).any(axis=1).sum() == 1 or high - low < 1e-5
+        return
     assert (ours.estimate.low, ours.estimate.high) == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9))
 
 
@@ -48,7 +51,9 @@ def test_fleiss_kappa_is_that_of_the_reference(told):
     ours = fleiss_kappa(table)
     if ours.estimate is not None:
         assert ours.estimate.value == pytest.approx(their_fleiss(table), abs=1e-12)
-        assert ours.estimate.low <= ours.estimate.value <= ours.estimate.high or len(table) < 2
+        without = np.isnan(ours.estimate.low)
+        assert ours.estimate.low <= ours.estimate.value <= ours.estimate.high or without
+        assert len(table) < 2 or not without or len({tuple(sorted(row)) for row in table}) == 1
 
 
 def slow_fleiss(table):

@@ -10,11 +10,12 @@ import pytest
 
 from waferlens.cli.main import main
 from waferlens.errors import DataError
+from waferlens.inspection.places import MapOptions
 from waferlens.monitoring.appearance import APPEARANCE_SIZE
 from waferlens.monitoring.cause import Scope
 from waferlens.monitoring.drift import DAY_MS, DriftOptions
 from waferlens.monitoring.novel import NovelOptions
-from waferlens.monitoring.options import MapOptions, WatchOptions
+from waferlens.monitoring.options import WatchOptions, wafer_map_of
 from waferlens.monitoring.signature_regions import Signature
 from waferlens.records import DecisionKind
 from waferlens.settings.service import ServiceSettings
@@ -113,7 +114,7 @@ def test_a_crowd_of_a_new_kind_is_one_alarm_with_its_images(record):
 
 def test_a_lot_with_a_ring_is_an_alarm_and_a_product_without_a_map_is_named(record):
     settings = MapOptions(sites_per_die=1)
-    wafer_map, until_ms = settings.points(), now_ms()
+    wafer_map, until_ms = wafer_map_of(settings), now_ms()
     at_edge = np.hypot(wafer_map.x, wafer_map.y) > 105
     with record.database.writing() as connection:
         for wafer in range(3):

@@ -7,8 +7,9 @@ Fleiss   raters that may stand in for each other (Psychol. Bull. 76, 1971), here
          for subjects drawn from more than there are.
 
 Both intervals are asymptotic and cut at -1 and 1. Where all agree the standard error is 0 and says nothing: the
-lower end then comes from the exact bound on the rate of agreement (Clopper and Pearson). Where chance alone would
-agree always, because only one category was used, kappa is not defined; it says so, and no number stands in for it.
+lower end then comes from the exact bound on the rate of agreement (Clopper and Pearson). Where it is 0 otherwise
+there is no interval (NaN). Where chance alone would agree always, because only one category was used, kappa is not
+defined; it says so, and no number stands in for it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ Floats = npt.NDArray[np.float64]
 
 _NO_ROOM = 1e-12
 """Less room above chance than this is rounding."""
+
+_NO_ERROR = 1e-6
+"""Where one of two raters used one category, kappa is 0 whatever the other says and its error is rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +135,8 @@ def _interval(
     """complete: the rate of agreement where all agree."""
     if complete is not None:
         low, high = (complete.low - expected) / (1 - expected), 1.0
+    elif error < _NO_ERROR:
+        return _bare(kappa)
     else:
         reach = float(norm.ppf((1 + confidence) / 2)) * error
         low, high = kappa - reach, kappa + reach
