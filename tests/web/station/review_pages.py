@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import pytest
-
 import line
 from waferlens.storage.accounts import Role
 
 PASSWORD = "a long enough password"
 PEOPLE = {"ann": Role.INSPECTOR, "bob": Role.INSPECTOR, "eve": Role.ENGINEER}
-
-
-@contextmanager
-def chromium() -> Iterator[object]:
-    """The browser of the system; without one the test is skipped and says so."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed (Debian: chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 def with_people(service) -> None:

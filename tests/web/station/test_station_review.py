@@ -7,7 +7,7 @@ import statistics
 from contextlib import contextmanager
 
 import pytest
-from review_pages import Person, chromium, post, with_people
+from review_pages import Person, post, with_people
 
 import line
 from waferlens.records import DecisionKind, Label
@@ -24,15 +24,19 @@ DOUBT, GOOD, WHITE = 150, 30, 230
 
 
 @contextmanager
-def station(tmp_path, greys, **options):
-    """A service with images of these grey values, and a browser."""
+def station(browser, tmp_path, greys, **options):
+    """A service with images of these grey values; whoever came with a browser leaves at the end."""
     settings = ServiceSettings.model_validate({"review": NOTHING_DRAWN | options})
-    with chromium() as browser, line.a_service(tmp_path, settings=settings) as service:
+    with line.a_service(tmp_path, settings=settings) as service:
         with_people(service)
         with line.listening(service) as served:
             inspected = post(served, greys)
             line.wait_until(lambda: service.renderer.num_pending() == 0)
-            yield browser, served, service, [each["id"] for each in inspected]
+            try:
+                yield served, service, [each["id"] for each in inspected]
+            finally:
+                for context in browser.contexts:
+                    context.close()
 
 
 def held(service, inspection_id):
@@ -45,10 +49,10 @@ def said(service, inspection_id):
     return [(each.person, each.choice) for each in service.review.verdicts.history_of(inspection_id)]
 
 
-def test_fifty_images_are_reviewed_by_keyboard_alone_and_one_is_undone(tmp_path):
+def test_fifty_images_are_reviewed_by_keyboard_alone_and_one_is_undone(browser, tmp_path):
     keys = {"p": Choice.PASS, "r": Choice.REJECT, "1": Choice.REJECT, "2": Choice.REJECT, "u": Choice.UNSURE}
     pressed = [list(keys)[number % len(keys)] for number in range(50)]
-    with station(tmp_path, [DOUBT] * 51, blind_share=0.2) as (browser, served, service, ids):
+    with station(browser, tmp_path, [DOUBT] * 51, blind_share=0.2) as (served, service, ids):
         ann = Person(browser, served.url, "ann")
         for key in pressed:
             ann.press(key)
@@ -75,8 +79,8 @@ def test_fifty_images_are_reviewed_by_keyboard_alone_and_one_is_undone(tmp_path)
         ann.close()
 
 
-def test_a_blind_image_is_sent_without_anything_that_the_model_made(tmp_path):
-    with station(tmp_path, [DOUBT] * 2, blind_share=1) as (browser, served, service, ids):
+def test_a_blind_image_is_sent_without_anything_that_the_model_made(browser, tmp_path):
+    with station(browser, tmp_path, [DOUBT] * 2, blind_share=1) as (served, service, ids):
         ann = Person(browser, served.url, "ann", path="/station/figures")
         sent = []
         ann.page.on("response", lambda answer: sent.append(answer))
@@ -119,8 +123,8 @@ def test_a_blind_image_is_sent_without_anything_that_the_model_made(tmp_path):
         ann.close()
 
 
-def test_an_engineer_arbitrates_what_an_inspector_is_unsure_of(tmp_path):
-    with station(tmp_path, [DOUBT]) as (browser, served, service, ids):
+def test_an_engineer_arbitrates_what_an_inspector_is_unsure_of(browser, tmp_path):
+    with station(browser, tmp_path, [DOUBT]) as (served, service, ids):
         ann = Person(browser, served.url, "ann")
         ann.press("u")
         ann.all_kept()
@@ -136,8 +140,8 @@ def test_an_engineer_arbitrates_what_an_inspector_is_unsure_of(tmp_path):
         eve.close()
 
 
-def test_what_passed_is_audited(tmp_path):
-    with station(tmp_path, [GOOD] * 2, audit_share=1) as (browser, served, service, ids):
+def test_what_passed_is_audited(browser, tmp_path):
+    with station(browser, tmp_path, [GOOD] * 2, audit_share=1) as (served, service, ids):
         ann = Person(browser, served.url, "ann")
         ann.press("p")
         ann.press("r")
@@ -147,8 +151,8 @@ def test_what_passed_is_audited(tmp_path):
         ann.close()
 
 
-def test_a_group_of_the_atlas_is_labelled_with_a_new_class_and_taken_back(tmp_path):
-    with station(tmp_path, [WHITE] * 6 + [DOUBT] * 6 + [GOOD] * 6) as (browser, served, service, _):
+def test_a_group_of_the_atlas_is_labelled_with_a_new_class_and_taken_back(browser, tmp_path):
+    with station(browser, tmp_path, [WHITE] * 6 + [DOUBT] * 6 + [GOOD] * 6) as (served, service, _):
         eve = Person(browser, served.url, "eve", path="/station/atlas")
         group = eve.page.locator(".group-card").first
         boxes = group.locator("[name=images]")
@@ -167,8 +171,8 @@ def test_a_group_of_the_atlas_is_labelled_with_a_new_class_and_taken_back(tmp_pa
         eve.close()
 
 
-def test_two_browsers_never_have_the_same_image(tmp_path):
-    with station(tmp_path, [DOUBT] * 24) as (browser, served, service, ids):
+def test_two_browsers_never_have_the_same_image(browser, tmp_path):
+    with station(browser, tmp_path, [DOUBT] * 24) as (served, service, ids):
         people = [Person(browser, served.url, name) for name in ("ann", "bob")]
         seen = [[], []]
         for _ in range(11):
@@ -184,9 +188,9 @@ def test_two_browsers_never_have_the_same_image(tmp_path):
             person.close()
 
 
-def test_a_verdict_whose_answer_is_lost_is_kept_once_and_none_is_lost(tmp_path):
+def test_a_verdict_whose_answer_is_lost_is_kept_once_and_none_is_lost(browser, tmp_path):
     """The first answers never arrive: half of the requests reach the service and half do not."""
-    with station(tmp_path, [DOUBT] * 6) as (browser, served, service, ids):
+    with station(browser, tmp_path, [DOUBT] * 6) as (served, service, ids):
         ann = Person(browser, served.url, "ann")
         tried = {}
 
@@ -210,8 +214,8 @@ def test_a_verdict_whose_answer_is_lost_is_kept_once_and_none_is_lost(tmp_path):
         ann.close()
 
 
-def test_what_was_not_answered_yet_survives_a_reload(tmp_path):
-    with station(tmp_path, [DOUBT] * 3) as (browser, served, service, ids):
+def test_what_was_not_answered_yet_survives_a_reload(browser, tmp_path):
+    with station(browser, tmp_path, [DOUBT] * 3) as (served, service, ids):
         ann = Person(browser, served.url, "ann")
         ann.page.route("**/verdict", lambda route: route.abort())
         ann.press("r")
@@ -223,8 +227,8 @@ def test_what_was_not_answered_yet_survives_a_reload(tmp_path):
         ann.close()
 
 
-def test_an_image_for_later_waits_and_another_one_comes(tmp_path):
-    with station(tmp_path, [DOUBT] * 3) as (browser, served, service, ids):
+def test_an_image_for_later_waits_and_another_one_comes(browser, tmp_path):
+    with station(browser, tmp_path, [DOUBT] * 3) as (served, service, ids):
         ann = Person(browser, served.url, "ann")
         first = ann.item()
         ann.page.keyboard.press(" ")
@@ -235,8 +239,8 @@ def test_an_image_for_later_waits_and_another_one_comes(tmp_path):
         ann.close()
 
 
-def test_figures_of_a_person_are_not_shown_to_another(tmp_path):
-    with station(tmp_path, [DOUBT] * 2) as (browser, served, _service, _ids):
+def test_figures_of_a_person_are_not_shown_to_another(browser, tmp_path):
+    with station(browser, tmp_path, [DOUBT] * 2) as (served, _service, _ids):
         ann = Person(browser, served.url, "ann")
         ann.press("p")
         ann.all_kept()
@@ -250,8 +254,8 @@ def test_figures_of_a_person_are_not_shown_to_another(tmp_path):
         ann.close()
 
 
-def test_an_engineer_manages_classes_and_known_answers(tmp_path):
-    with station(tmp_path, [DOUBT, DOUBT], known_share=1) as (browser, served, service, ids):
+def test_an_engineer_manages_classes_and_known_answers(browser, tmp_path):
+    with station(browser, tmp_path, [DOUBT, DOUBT], known_share=1) as (served, service, ids):
         eve = Person(browser, served.url, "eve", path="/station/classes")
         eve.page.fill("#class-name", "void")
         eve.page.press("#class-name", "Enter")
@@ -274,9 +278,9 @@ def test_an_engineer_manages_classes_and_known_answers(tmp_path):
             person.close()
 
 
-def test_the_next_image_is_on_the_screen_within_200_ms_of_the_key(tmp_path):
+def test_the_next_image_is_on_the_screen_within_200_ms_of_the_key(browser, tmp_path):
     """From the key to the frame in which the next image is drawn, 100,000 inspections in doubt beside it."""
-    with station(tmp_path, [DOUBT] * 40) as (browser, served, service, ids):
+    with station(browser, tmp_path, [DOUBT] * 40) as (served, service, ids):
         crowd(service, ids[0])
         ann = Person(browser, served.url, "ann")
         ann.page.evaluate(
