@@ -153,7 +153,9 @@ def test_a_service_killed_between_key_and_answer_has_the_verdict_or_asks_again(
             process.kill()
             process.start()
             if blind:
-                watched.page.wait_for_selector("[data-confirm]:not([hidden])")
+                watched.page.wait_for_selector(
+                    "[data-confirm]:not([hidden])", timeout=60_000
+                )  # a service starts in between
                 watched.page.keyboard.press("Enter")
             person.judged.append(item)
             person.wait_for_another(item)
