@@ -21,7 +21,6 @@ from sqlalchemy import Connection, event, text
 from waferlens.records import DecisionKind
 from waferlens.storage.database import Database, migrate, open_database
 from waferlens.storage.inspections import (
-    HOUR_MS,
     InspectionFilter,
     hourly_counts,
     newest_at_point,
@@ -29,6 +28,7 @@ from waferlens.storage.inspections import (
     points_of_wafer,
     recent_wafers,
 )
+from waferlens.storage.stored import HOUR_MS
 
 A_DAY = 50_000
 REPEATS = 30

@@ -18,10 +18,11 @@ import numpy as np
 
 from waferlens.bundle.contents import load_reference
 from waferlens.monitoring.cause import Scope
-from waferlens.monitoring.drift import DAY_MS, Drift, DriftOptions, watch_drift
+from waferlens.monitoring.drift import Drift, DriftOptions, watch_drift
 from waferlens.monitoring.points import moved_points
 from waferlens.monitoring.wafer_rows import Levels, SeenImages, WaferRows, learn_levels, point_columns, wafer_rows
 from waferlens.monitoring.weekly import compare_weeks
+from waferlens.storage.stored import DAY_MS
 from waferlens.wiring.watch import wafers_of
 
 WAFERS_PER_DAY, LOT, DAYS = 400, 25, 91

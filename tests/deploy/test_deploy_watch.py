@@ -27,7 +27,7 @@ from deploy_files import DEPLOY
 import line
 from programs import program
 from waferlens.bundle.contents import Reference
-from waferlens.monitoring.drift import DAY_MS, DriftOptions
+from waferlens.monitoring.drift import DriftOptions
 from waferlens.monitoring.options import WatchOptions
 from waferlens.review.policy import ReviewOptions
 from waferlens.review.saying import Saying
@@ -35,8 +35,9 @@ from waferlens.settings.service import ProductOptions, ServiceSettings
 from waferlens.storage.accounts import Identity, Role
 from waferlens.storage.alarms import AlarmKind, Finding
 from waferlens.storage.review_stored import Choice, Order
+from waferlens.storage.stored import DAY_MS, clock_ms
 from waferlens.wiring.escapes import find_escapes
-from waferlens.wiring.watch import conclude, drift_figures, find_drift, now_ms
+from waferlens.wiring.watch import conclude, drift_figures, find_drift
 
 WATCH = DEPLOY / "prometheus"
 MADE = runpy.run_path(str(DEPLOY / "grafana" / "dashboards.py"), run_name="made")
@@ -175,7 +176,7 @@ def work_of_a_day(service, served) -> None:
     week = options.week.model_copy(update={"least_images": 5})
     found = find_drift(database, options.model_copy(update={"week": week}), reference)
     conclude(database, "drift", found.findings, drift_figures(found))
-    bound, _, findings = find_escapes(database, options, now_ms() - DAY_MS, now_ms() + 1)
+    bound, _, findings = find_escapes(database, options, clock_ms() - DAY_MS, clock_ms() + 1)
     conclude(database, "escape", findings, vars(bound))
 
 
@@ -251,7 +252,7 @@ def test_every_query_of_a_dashboard_answers_with_data(watched, query):
 def test_an_alarm_of_the_watch_arrives_at_alertmanager_and_in_the_api_and_leaves_both(watched):
     _, served, told = watched
     finding = Finding(
-        kind=AlarmKind.NOVEL, key="crowd", title="a new kind", detail={}, onset_ms=now_ms(), at_ms=now_ms()
+        kind=AlarmKind.NOVEL, key="crowd", title="a new kind", detail={}, onset_ms=clock_ms(), at_ms=clock_ms()
     )
     (seq,) = conclude(served.service.record.database, "novel", [finding])
     served.service.figures.refresh(at_once=True)

@@ -7,9 +7,10 @@ import pytest
 
 from waferlens.errors import DataError
 from waferlens.monitoring.cause import CellShift, Scope, find_cause
-from waferlens.monitoring.drift import DAY_MS, DriftOptions, watch_drift
+from waferlens.monitoring.drift import DriftOptions, watch_drift
 from waferlens.monitoring.points import moved_points
 from waferlens.monitoring.wafer_rows import SeenImages, Statistic, WaferRows, learn_levels, wafer_rows
+from waferlens.storage.stored import DAY_MS
 
 OPTIONS = DriftOptions(wafers_per_group=5, baseline_groups=30)
 STATIONS, PRODUCTS = ("s1", "s2", "s3"), ("p", "q")

@@ -7,8 +7,9 @@ from storage_examples import an_inspection
 
 from waferlens.monitoring.line import LineWatch
 from waferlens.records import DecisionKind
-from waferlens.storage.inspections import HOUR_MS, insert_inspection
+from waferlens.storage.inspections import insert_inspection
 from waferlens.storage.overview import newest_dispositions, points_of_lot, points_of_wafers, recent_lots
+from waferlens.storage.stored import HOUR_MS
 
 PASS, REVIEW, REJECT = DecisionKind
 NOW = 1_700_000_000_000

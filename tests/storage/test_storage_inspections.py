@@ -18,9 +18,9 @@ from waferlens.errors import OptionsError
 from waferlens.records import DecisionKind
 from waferlens.storage import inspections as questions
 from waferlens.storage.database import open_database
-from waferlens.storage.inspections import HOUR_MS, InspectionFilter
+from waferlens.storage.inspections import InspectionFilter
 from waferlens.storage.retention import delete_older_than
-from waferlens.storage.stored import Rendering, StoredInspection, first_id_at, new_id
+from waferlens.storage.stored import HOUR_MS, Rendering, StoredInspection, first_id_at, new_id
 from waferlens.storage.tables import metadata
 
 PASS, REVIEW, REJECT = DecisionKind

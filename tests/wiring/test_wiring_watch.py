@@ -13,7 +13,7 @@ from waferlens.errors import DataError
 from waferlens.inspection.places import MapOptions
 from waferlens.monitoring.appearance import APPEARANCE_SIZE
 from waferlens.monitoring.cause import Scope
-from waferlens.monitoring.drift import DAY_MS, DriftOptions
+from waferlens.monitoring.drift import DriftOptions
 from waferlens.monitoring.novel import NovelOptions
 from waferlens.monitoring.options import WatchOptions, wafer_map_of
 from waferlens.monitoring.signature_regions import Signature
@@ -21,7 +21,7 @@ from waferlens.records import DecisionKind
 from waferlens.settings.service import ServiceSettings
 from waferlens.storage.alarms import AlarmKind, alarms_of
 from waferlens.storage.inspections import insert_inspection
-from waferlens.storage.stored import latent_bytes
+from waferlens.storage.stored import DAY_MS, clock_ms, latent_bytes
 from waferlens.storage.watched import add_appearances
 from waferlens.wiring.alarms import acknowledge, clear, listed
 from waferlens.wiring.daily import figures_of, write_daily_report
@@ -30,7 +30,7 @@ from waferlens.wiring.novelty import find_novel
 from waferlens.wiring.patterns import find_signatures
 from waferlens.wiring.record import open_record
 from waferlens.wiring.review import open_review
-from waferlens.wiring.watch import conclude, drift_figures, find_drift, now_ms, wafers_of
+from waferlens.wiring.watch import conclude, drift_figures, find_drift, wafers_of
 
 sys.path.append(str(Path(__file__).parents[1] / "storage"))
 from storage_examples import an_inspection
@@ -49,7 +49,7 @@ def record(tmp_path):
 
 def work(record, days: float = 10, per_day: int = 24, *, drifts_after: float = 1e9) -> int:
     """Wafers of one point at two stations; after a day, one station's lamp is 10 % brighter. Ends now."""
-    rng, until_ms = np.random.default_rng(1), now_ms()
+    rng, until_ms = np.random.default_rng(1), clock_ms()
     num = round(days * per_day)
     with record.database.writing() as connection:
         for wafer in range(num):
@@ -88,11 +88,11 @@ def test_a_record_without_images_says_so(record):
     with pytest.raises(DataError, match="nothing was inspected"):
         find_drift(record.database, OPTIONS)
     with pytest.raises(DataError, match="doubtful"):
-        find_novel(record.database, OPTIONS, now_ms())
+        find_novel(record.database, OPTIONS, clock_ms())
 
 
 def test_a_crowd_of_a_new_kind_is_one_alarm_with_its_images(record):
-    rng, until_ms, looks = np.random.default_rng(2), now_ms(), []
+    rng, until_ms, looks = np.random.default_rng(2), clock_ms(), []
     with record.database.writing() as connection:
         for number in range(400):
             is_new = number >= 350 and number % 2 == 0
@@ -104,7 +104,7 @@ def test_a_crowd_of_a_new_kind_is_one_alarm_with_its_images(record):
             looks.append((image.id, look.astype("<f4").tobytes()))
         add_appearances(connection, looks)
     for expected in (1, 0):
-        found = find_novel(record.database, OPTIONS, now_ms())
+        found = find_novel(record.database, OPTIONS, clock_ms())
         assert [crowd.known for crowd in found.crowds] == [""]
         assert len(conclude(record.database, "novel", found.findings)) == expected
     (alarm,) = listed(record.database, only_open=True, limit=10)
@@ -114,7 +114,7 @@ def test_a_crowd_of_a_new_kind_is_one_alarm_with_its_images(record):
 
 def test_a_lot_with_a_ring_is_an_alarm_and_a_product_without_a_map_is_named(record):
     settings = MapOptions(sites_per_die=1)
-    wafer_map, until_ms = wafer_map_of(settings), now_ms()
+    wafer_map, until_ms = wafer_map_of(settings), clock_ms()
     at_edge = np.hypot(wafer_map.x, wafer_map.y) > 105
     with record.database.writing() as connection:
         for wafer in range(3):

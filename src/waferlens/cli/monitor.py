@@ -10,13 +10,13 @@ import typer
 from waferlens.cli import console, tables
 from waferlens.cli.arguments import AsJson
 from waferlens.cli.service import Home, operator
+from waferlens.storage.stored import DAY_MS
 
 app = typer.Typer(
     no_args_is_help=True,
     help="The watch over the record: drift, novel defects, wafer signatures, escapes, the daily report.",
 )
 
-_DAY_MS = 24 * 3_600_000
 Bundle = Annotated[
     Path | None,
     typer.Option("--bundle", help="That the line runs: its reference is what weeks are compared with."),
@@ -60,13 +60,14 @@ def novel(
     from waferlens.inspection.inspector import Inspector
     from waferlens.settings.environment import bundle_key
     from waferlens.settings.service import load_service_settings
+    from waferlens.storage.stored import clock_ms
     from waferlens.wiring.novelty import describe_doubtful, find_novel
     from waferlens.wiring.record import open_record
-    from waferlens.wiring.watch import conclude, now_ms
+    from waferlens.wiring.watch import conclude
 
     record, options = open_record(home), load_service_settings(home).watch
-    until_ms = now_ms() + 1
-    since_ms = round(until_ms - options.look_back_days * _DAY_MS)
+    until_ms = clock_ms() + 1
+    since_ms = round(until_ms - options.look_back_days * DAY_MS)
     with console.progress_bars() as bars:
         inspector = Inspector.load(bundle, public_key=bundle_key())
         described = describe_doubtful(record, inspector, since_ms, until_ms, bars.count)
@@ -82,14 +83,15 @@ def novel(
 def signatures(home: Home, days: Days = 1.0, as_json: AsJson = False) -> None:
     """Which pattern each wafer and each lot shows, with the likely cause. Raises alarms for lots."""
     from waferlens.settings.service import load_service_settings
+    from waferlens.storage.stored import clock_ms
     from waferlens.wiring.patterns import find_signatures
     from waferlens.wiring.record import open_record
-    from waferlens.wiring.watch import conclude, now_ms
+    from waferlens.wiring.watch import conclude
 
     database, settings = open_record(home).database, load_service_settings(home)
-    until_ms = now_ms() + 1
+    until_ms = clock_ms() + 1
     maps = {name: product.map for name, product in settings.products.items()}
-    found = find_signatures(database, settings.watch, maps, until_ms - round(days * _DAY_MS), until_ms)
+    found = find_signatures(database, settings.watch, maps, until_ms - round(days * DAY_MS), until_ms)
     new = conclude(database, "signatures", found.findings)
     shown = [*found.lots.items(), *found.wafers.items()]
     rows = [[name, str(s.signature), s.where, s.cause] for name, s in shown]
@@ -105,13 +107,14 @@ def signatures(home: Home, days: Days = 1.0, as_json: AsJson = False) -> None:
 def escape(home: Home, days: Days = 30.0, as_json: AsJson = False) -> None:
     """How many defects escape at most, from blind audits of PASS, and what shows the target. Raises alarms."""
     from waferlens.settings.service import load_service_settings
+    from waferlens.storage.stored import clock_ms
     from waferlens.wiring.escapes import find_escapes
     from waferlens.wiring.record import open_record
-    from waferlens.wiring.watch import conclude, now_ms
+    from waferlens.wiring.watch import conclude
 
     database, options = open_record(home).database, load_service_settings(home).watch
-    until_ms = now_ms() + 1
-    bound, strata, findings = find_escapes(database, options, until_ms - round(days * _DAY_MS), until_ms)
+    until_ms = clock_ms() + 1
+    bound, strata, findings = find_escapes(database, options, until_ms - round(days * DAY_MS), until_ms)
     new = conclude(database, "escape", findings, vars(bound))
     figures = vars(bound) | {"reached": bound.reached, "new_alarms": new}
     if not as_json:
@@ -127,14 +130,14 @@ def daily(
 ) -> None:
     """Write the report of the last 24 hours, with the week and the month; prints where it is."""
     from waferlens.settings.service import load_service_settings
+    from waferlens.storage.stored import clock_ms
     from waferlens.wiring.daily import write_daily_report
     from waferlens.wiring.record import open_record
     from waferlens.wiring.review import open_review
-    from waferlens.wiring.watch import now_ms
 
     record, settings = open_record(home), load_service_settings(home)
     review = open_review(record, settings.review, settings.num_points())
-    console.print_line(str(write_daily_report(record, review, settings.watch, now_ms() + 1, out)))
+    console.print_line(str(write_daily_report(record, review, settings.watch, clock_ms() + 1, out)))
 
 
 @app.command("alarms")

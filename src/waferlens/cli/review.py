@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,10 +11,10 @@ import typer
 from waferlens.cli import console, tables
 from waferlens.cli.arguments import AsJson
 from waferlens.cli.service import Home, operator
+from waferlens.storage.stored import DAY_MS, clock_ms
 
 app = typer.Typer(no_args_is_help=True, help="What people say of the images: queue, agreement, labels.")
 
-_DAY_MS = 24 * 3_600_000
 Days = Annotated[float, typer.Option("--days", min=0.001, max=100_000, help="The last so many days.")]
 
 
@@ -30,7 +29,7 @@ def queue(home: Home, as_json: AsJson = False) -> None:
     review = open_review(open_record(home), settings.review, settings.num_points())
     num_admitted = review.begin()
     waiting = review.queue.waiting()
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     figures = vars(waiting) | {
         "oldest_seconds": None if waiting.oldest_ms is None else max(0, now_ms - waiting.oldest_ms) / 1000,
         "num_admitted": num_admitted,
@@ -73,8 +72,8 @@ def export(
     from waferlens.wiring.record import open_record
     from waferlens.wiring.review import export_labels
 
-    until_ms = time.time_ns() // 1_000_000 + 1
-    since_ms = 0 if days is None else max(0, until_ms - round(days * _DAY_MS))
+    until_ms = clock_ms() + 1
+    since_ms = 0 if days is None else max(0, until_ms - round(days * DAY_MS))
     exported = export_labels(
         open_record(home), out, since_ms=since_ms, until_ms=until_ms, table=table, actor=operator()
     )

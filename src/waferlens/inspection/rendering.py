@@ -25,14 +25,14 @@ from waferlens.records import Inference, Pixels
 from waferlens.storage.database import Database
 from waferlens.storage.inspections import find_rendering, not_yet_rendered
 from waferlens.storage.recorder import Recorder
-from waferlens.storage.stored import Rendering, StoredInspection
+from waferlens.storage.stored import DAY_MS, Rendering, StoredInspection, clock_ms
 
 _LOG = logging.getLogger(__name__)
 _MAX_PENDING = 128  # half a megabyte each; what does not fit is drawn later from the original
 _WAIT_SECONDS = 2.0
 _HOLD_SECONDS = 0.1
 _INFER_SECONDS = 5.0
-_LOOK_BACK_MS = 24 * 3_600_000
+_LOOK_BACK_MS = DAY_MS
 _REPAIR_EVERY_SECONDS = 2.0
 _REPAIR_AT_ONCE = 20
 
@@ -201,7 +201,7 @@ class Renderer:
     def _repair(self) -> None:
         """Draw a few of those that are missing in the newest day; older ones are drawn when asked for."""
         self._missed.clear()
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = clock_ms()
         try:
             with self._database.reading() as connection:
                 found = not_yet_rendered(

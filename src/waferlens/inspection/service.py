@@ -27,7 +27,7 @@ from waferlens.storage.database import Database
 from waferlens.storage.inspections import find_by_key
 from waferlens.storage.journal import Journal
 from waferlens.storage.recorder import Recorder
-from waferlens.storage.stored import StoredInspection, latent_bytes, new_id
+from waferlens.storage.stored import StoredInspection, clock_ms, latent_bytes, new_id
 
 
 class ServiceOptions(BaseModel, frozen=True, extra="forbid"):
@@ -184,7 +184,7 @@ class InspectionService:
 
     def _stored(self, request: InspectionRequest, verdict: Verdict, original: str) -> StoredInspection:
         inference, timings = verdict.inference, {"transfer": request.transfer_ms} | verdict.timings
-        received_ms = time.time_ns() // 1_000_000 - round(1e3 * (time.monotonic() - request.arrived))
+        received_ms = clock_ms() - round(1e3 * (time.monotonic() - request.arrived))
         return StoredInspection(
             id=new_id(received_ms),
             received_ms=received_ms,

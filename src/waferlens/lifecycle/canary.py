@@ -20,8 +20,8 @@ from pydantic import BaseModel, Field
 from waferlens.lifecycle.proportions import Count, proportion_test, sample_needed
 from waferlens.lifecycle.sequential import Block, two_rates_p_value
 from waferlens.records import Estimate
-from waferlens.storage.inspections import HOUR_MS
 from waferlens.storage.model_figures import WaferFigures
+from waferlens.storage.stored import HOUR_MS
 
 
 class Finding(StrEnum):

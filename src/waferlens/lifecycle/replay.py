@@ -28,6 +28,7 @@ from waferlens.storage.challenger_scores import (
     still_to_score,
 )
 from waferlens.storage.database import Database
+from waferlens.storage.stored import clock_ms
 
 _CHUNK = 256
 
@@ -133,7 +134,7 @@ def shadow_once(source: Source, version: str, workers: Workers, since_ms: int, o
 
     When more wait than may, the oldest are dropped: a shadow that cannot keep up sees fewer images, and says so.
     """
-    until_ms = time.time_ns() // 1_000_000 + 1
+    until_ms = clock_ms() + 1
     with source.database.reading() as connection:
         num_waiting = num_to_score(connection, version, since_ms=since_ms, until_ms=until_ms)
         beyond = max(0, num_waiting - options.max_waiting)
@@ -174,7 +175,7 @@ def _chunks(source: Source, version: str, since_ms: int, until_ms: int) -> Itera
 
 
 def _keep(source: Source, version: str, waiting: Sequence[ToScore], said: Sequence[Said]) -> None:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     rows = [
         ChallengerScore(model_version=version, inspection_id=each.inspection_id, scored_ms=now_ms, **vars(told))
         for each, told in zip(waiting, said, strict=True)

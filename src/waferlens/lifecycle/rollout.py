@@ -7,7 +7,6 @@ it. Every move has who and why, and an entry in the audit log, in the same trans
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from waferlens.storage.model_versions import (
     set_slot,
     vacate_slot,
 )
+from waferlens.storage.stored import clock_ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class _Moves:
 
     def __init__(self, connection: Connection, why: Because, audit: AuditLog) -> None:
         self.connection, self._why, self._audit = connection, why, audit
-        self._now_ms = time.time_ns() // 1_000_000
+        self._now_ms = clock_ms()
         self.last: AuditEntry | None = None
 
     def move(self, version: str, new: State) -> StoredVersion:

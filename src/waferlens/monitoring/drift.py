@@ -20,8 +20,7 @@ from waferlens.errors import DataError
 from waferlens.monitoring.cause import Cause, CellShift, Scope, covers, find_cause
 from waferlens.monitoring.sequential import Baseline, CusumOptions, group_ends, group_means, normal_scores, watch
 from waferlens.monitoring.wafer_rows import Statistic, WaferRows
-
-DAY_MS = 86_400_000
+from waferlens.storage.stored import DAY_MS
 
 
 class DriftOptions(BaseModel, frozen=True, extra="forbid"):

@@ -17,11 +17,12 @@ from waferlens.evaluation.figures import (
     new_figure,
     series_colour,
 )
-from waferlens.monitoring.drift import DAY_MS, Drift
+from waferlens.monitoring.drift import Drift
 from waferlens.monitoring.pages import Section
 from waferlens.monitoring.points import PointShift
 from waferlens.monitoring.wafer_rows import Statistic, WaferRows
 from waferlens.monitoring.weekly import Compared
+from waferlens.storage.stored import DAY_MS
 
 _BINS = 120
 

@@ -17,7 +17,7 @@ from waferlens.decision.intervals import clopper_pearson
 from waferlens.records import DecisionKind, Estimate
 from waferlens.storage.alarms import StoredAlarm, alarms_of
 from waferlens.storage.database import Database
-from waferlens.storage.inspections import HOUR_MS, recent_wafers
+from waferlens.storage.inspections import recent_wafers
 from waferlens.storage.overview import (
     PointLine,
     ProductHour,
@@ -26,6 +26,7 @@ from waferlens.storage.overview import (
     latest_timings,
     points_of_wafers,
 )
+from waferlens.storage.stored import HOUR_MS, clock_ms
 
 BUDGET_MS = 50.0
 """The case study's, from the image's arrival to its answer."""
@@ -86,9 +87,7 @@ class LineNow:
 class LineWatch:
     """Looks at the record, at most once in two seconds however many screens ask."""
 
-    def __init__(
-        self, database: Database, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    ) -> None:
+    def __init__(self, database: Database, now_ms: Callable[[], int] = clock_ms) -> None:
         self._database, self._now_ms = database, now_ms
         self._looking = threading.Lock()
         self._seen: tuple[float, LineNow] | None = None

@@ -20,8 +20,7 @@ from waferlens.storage.accounts import Identity, Role
 from waferlens.storage.database import Database
 from waferlens.storage.review_figures import people_between, said_between, settled_between
 from waferlens.storage.review_stored import Choice
-
-DAY_MS = 24 * 3_600_000
+from waferlens.storage.stored import DAY_MS
 
 
 @dataclass(frozen=True, kw_only=True)

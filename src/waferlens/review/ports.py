@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Protocol
+
+from waferlens.storage.stored import clock_ms
 
 
 class Clock(Protocol):
@@ -18,4 +19,4 @@ class WallClock:
 
     def now_ms(self) -> int:
         """See ``Clock.now_ms``."""
-        return time.time_ns() // 1_000_000
+        return clock_ms()

@@ -10,7 +10,6 @@ import hmac
 import re
 import secrets
 import threading
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +23,7 @@ from waferlens.storage.attempts import Attempts
 from waferlens.storage.audit import AuditLog
 from waferlens.storage.database import Database
 from waferlens.storage.schema import api_keys, logins, sessions, users
+from waferlens.storage.stored import clock_ms
 
 LOGIN_SECONDS = 12 * 3600
 """A shift. Then a person logs in again."""
@@ -94,7 +94,7 @@ class Accounts:
                 "name": name,
                 "role": str(role),
                 "secret_hash": _hash(secret),
-                "created_ms": _now_ms(),
+                "created_ms": clock_ms(),
             }
             connection.execute(insert(api_keys), row)
             entry = self._audit.append(
@@ -116,7 +116,7 @@ class Accounts:
         """A key is good no longer. Raises NotFound, DatabaseLost."""
         with self._database.writing() as connection:
             good = (api_keys.c.id == key_id) & api_keys.c.revoked_ms.is_(None)
-            if connection.execute(update(api_keys).where(good).values(revoked_ms=_now_ms())).rowcount == 0:
+            if connection.execute(update(api_keys).where(good).values(revoked_ms=clock_ms())).rowcount == 0:
                 raise NotFound("no such key", found=key_id)
             entry = self._audit.append(connection, actor, "key revoked", {"id": key_id})
         self._audit.note_head(entry)
@@ -130,7 +130,7 @@ class Accounts:
             "name": name,
             "role": str(role),
             "password_hash": self._hasher.hash(password),
-            "created_ms": _now_ms(),
+            "created_ms": clock_ms(),
         }
         try:
             with self._database.writing() as connection:
@@ -153,7 +153,7 @@ class Accounts:
         """A person may log in no longer, and is logged out. Raises NotFound, DatabaseLost."""
         with self._database.writing() as connection:
             active = (users.c.name == name) & users.c.disabled_ms.is_(None)
-            if connection.execute(update(users).where(active).values(disabled_ms=_now_ms())).rowcount == 0:
+            if connection.execute(update(users).where(active).values(disabled_ms=clock_ms())).rowcount == 0:
                 raise NotFound("no such user", found=name)
             connection.execute(delete(logins).where(logins.c.user == name))
             connection.execute(delete(sessions).where(sessions.c.user == name))
@@ -162,7 +162,7 @@ class Accounts:
 
     def verify(self, name: str, password: str) -> Identity:
         """Who this is. Raises NotAuthenticated, whatever of the two is wrong; TooManyAttempts, Overloaded."""
-        self._attempts.begin(name, _now_ms())
+        self._attempts.begin(name, clock_ms())
         with self._database.reading() as connection:
             known = name if _NAME.fullmatch(name) else ""  # PostgreSQL cannot even be asked for a zero byte
             active = (users.c.name == known) & users.c.disabled_ms.is_(None)
@@ -185,8 +185,8 @@ class Accounts:
         identity = self.verify(name, password)
         secret = secrets.token_urlsafe(32)
         with self._database.writing() as connection:
-            connection.execute(delete(logins).where(logins.c.expires_ms < _now_ms()))
-            row = {"secret_hash": _hash(secret), "user": name, "expires_ms": _now_ms() + LOGIN_SECONDS * 1000}
+            connection.execute(delete(logins).where(logins.c.expires_ms < clock_ms()))
+            row = {"secret_hash": _hash(secret), "user": name, "expires_ms": clock_ms() + LOGIN_SECONDS * 1000}
             connection.execute(insert(logins), row)
         return f"{_LOGIN_PREFIX}_{secret}", identity
 
@@ -223,7 +223,7 @@ def _logged_in(connection: Connection, secret: str) -> Identity | None:
         select(users.c.name, users.c.role)
         .join(logins, logins.c.user == users.c.name)
         .where(
-            logins.c.secret_hash == _hash(secret), logins.c.expires_ms >= _now_ms(), users.c.disabled_ms.is_(None)
+            logins.c.secret_hash == _hash(secret), logins.c.expires_ms >= clock_ms(), users.c.disabled_ms.is_(None)
         )
     ).first()
     return None if row is None else Identity(name=row.name, role=Role(row.role))
@@ -231,7 +231,3 @@ def _logged_in(connection: Connection, secret: str) -> Identity | None:
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from waferlens.errors import AuditError
 from waferlens.storage.blobs import write_durably
 from waferlens.storage.database import Database
 from waferlens.storage.schema import audit_log
+from waferlens.storage.stored import clock_ms
 
 _FIRST = "0" * 64
 _LOCK = 0x61756469
@@ -56,7 +56,7 @@ class AuditLog:
         ).first()
         seq, previous = (1, _FIRST) if last is None else (last.seq + 1, last.hash)
         content = json.dumps(detail, sort_keys=True)
-        at_ms = time.time_ns() // 1_000_000
+        at_ms = clock_ms()
         entry = AuditEntry(
             seq=seq,
             at_ms=at_ms,

@@ -14,9 +14,8 @@ from sqlalchemy import Connection, ScalarSelect, Select, and_, func, insert, sel
 
 from waferlens.records import DecisionKind
 from waferlens.storage.schema import idempotency_keys, inspections, renderings
-from waferlens.storage.stored import Rendering, StoredInspection, first_id_at
+from waferlens.storage.stored import HOUR_MS, Rendering, StoredInspection, first_id_at
 
-HOUR_MS = 3_600_000
 _KEYED = ("idempotency_key", "request_hash")
 
 

@@ -7,7 +7,6 @@ A version is reserved before anything is made of it (state None) and registered 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from waferlens.storage.schema import model_moves, model_versions
+from waferlens.storage.stored import clock_ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def reserve_version(
     connection: Connection, version: str, *, source_hash: str, product: str, identity: str
 ) -> None:
     """Keep a version's name for a bundle. Raises IntegrityError when the name or the bundle has one."""
-    now = _now_ms()
+    now = clock_ms()
     told = {"version": version, "source_hash": source_hash, "product": product, "identity": identity}
     connection.execute(insert(model_versions), told | {"created_ms": now, "changed_ms": now})
 
@@ -144,7 +144,3 @@ def _one(connection: Connection, condition: Any) -> StoredVersion | None:
 
 def _without_seq(row: Any) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "seq"}
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

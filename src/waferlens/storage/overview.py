@@ -13,9 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from waferlens.records import DecisionKind
-from waferlens.storage.inspections import HOUR_MS
 from waferlens.storage.schema import dispositions, inspections
-from waferlens.storage.stored import first_id_at
+from waferlens.storage.stored import HOUR_MS, first_id_at
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,9 @@ from waferlens.storage.blobs import BlobStore
 from waferlens.storage.database import Database
 from waferlens.storage.review_tables import known_answers, review_items
 from waferlens.storage.schema import idempotency_keys, inspections, renderings
-from waferlens.storage.stored import first_id_at
+from waferlens.storage.stored import DAY_MS, clock_ms, first_id_at
 from waferlens.storage.watch_tables import appearances
 
-_DAY_MS = 24 * 3_600_000
 _AT_ONCE = 500
 _KEY_DAYS = 7
 _YOUNG_SECONDS = 3600.0
@@ -49,7 +47,7 @@ def forget_old(
 
     Idempotency keys go after a week. Raises DatabaseLost, BlobStoreLost; run again, it goes on where it stopped.
     """
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     doubtful = [DecisionKind.REVIEW, DecisionKind.REJECT]
     num_inspections = num_images = 0
     for days, keep in ((pass_days, doubtful), (all_days, [])):
@@ -57,7 +55,7 @@ def forget_old(
             continue
         while True:
             with database.writing() as connection:
-                gone = delete_older_than(connection, now_ms - round(days * _DAY_MS), keep, _AT_ONCE)
+                gone = delete_older_than(connection, now_ms - round(days * DAY_MS), keep, _AT_ONCE)
                 unused = [name for name in gone.originals if not _is_used(connection, name)]
             for name in (*unused, *gone.pictures):
                 blobs.delete(name, spare_seconds=_YOUNG_SECONDS)
@@ -66,7 +64,7 @@ def forget_old(
             if gone.num_inspections < _AT_ONCE:
                 break
     with database.writing() as connection:
-        num_keys = forget_keys_older_than(connection, now_ms - _KEY_DAYS * _DAY_MS)
+        num_keys = forget_keys_older_than(connection, now_ms - _KEY_DAYS * DAY_MS)
     return Forgotten(num_inspections=num_inspections, num_images=num_images, num_keys=num_keys)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select, update
@@ -17,6 +16,7 @@ from waferlens.storage.accounts import LOGIN_SECONDS, Identity, Role
 from waferlens.storage.audit import AuditLog
 from waferlens.storage.database import Database
 from waferlens.storage.schema import sessions, users
+from waferlens.storage.stored import clock_ms
 
 _NOTED_EVERY_MS = 15_000
 """That somebody is there is not written with every click."""
@@ -41,7 +41,7 @@ class Sessions:
 
     def open(self, identity: Identity) -> str:
         """A new session; its secret. Raises DatabaseLost."""
-        secret, now_ms = secrets.token_urlsafe(32), _now_ms()
+        secret, now_ms = secrets.token_urlsafe(32), clock_ms()
         row = {
             "secret_hash": _hash(secret),
             "user": identity.name,
@@ -61,7 +61,7 @@ class Sessions:
 
         Raises NotAuthenticated where there is none, DatabaseLost.
         """
-        now_ms = _now_ms()
+        now_ms = clock_ms()
         with self._database.reading() as connection:
             row = connection.execute(
                 select(users.c.name, users.c.role, sessions.c.opened_ms, sessions.c.seen_ms, sessions.c.locked)
@@ -86,7 +86,7 @@ class Sessions:
 
     def unlock(self, secret: str) -> None:
         """The password was given again. Raises DatabaseLost."""
-        self._change(secret, locked=False, seen_ms=_now_ms())
+        self._change(secret, locked=False, seen_ms=clock_ms())
 
     def end(self, secret: str, who: str) -> None:
         """The session is gone. Raises DatabaseLost."""
@@ -102,7 +102,3 @@ class Sessions:
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

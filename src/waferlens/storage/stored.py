@@ -16,6 +16,8 @@ import numpy as np
 
 from waferlens.records import DecisionKind, FloatArray
 
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 _RANDOM_BITS = 80
 _ID_DIGITS = 32
 
@@ -91,9 +93,14 @@ class Rendering:
     reconstruction: str
 
 
-def new_id(now_ms: int | None = None) -> str:
+def clock_ms() -> int:
+    """Milliseconds since 1970 UTC: time as the record counts it."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id(at_ms: int | None = None) -> str:
     """32 hex digits: 48 bits of milliseconds, then 80 random ones. Sorting by id is sorting by time."""
-    moment = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    moment = clock_ms() if at_ms is None else at_ms
     return first_id_at(moment)[: _ID_DIGITS - _RANDOM_BITS // 4] + os.urandom(_RANDOM_BITS // 8).hex()
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from waferlens.errors import DataError, RequestError
 from waferlens.images.formats import SUFFIXES
+from waferlens.storage.stored import clock_ms
 from waferlens.web.client import Client
 
 _POINTS = 200
@@ -53,7 +54,7 @@ def bench_service(
     with Client(url, key) as client:
         client.get("/api/v1/model")
     tally, started = Tally(), time.monotonic()
-    since_ms = time.time_ns() // 1_000_000 - 60_000
+    since_ms = clock_ms() - 60_000
     ends, turn = started + seconds, _Turn(rate, started)
     threads = [
         threading.Thread(target=_post, args=(url, key, files, ends, turn, tally), daemon=True)

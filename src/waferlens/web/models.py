@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from waferlens.decision import thresholds as decision
 from waferlens.errors import RequestError
 from waferlens.storage.histories import Band, add_band, bands_of
+from waferlens.storage.stored import clock_ms
 from waferlens.web.access import caller
 from waferlens.web.context import service_of
 from waferlens.web.shapes import LoadModel, ModelAnswer, SetBand, Thresholds
@@ -60,7 +60,7 @@ def move_band(service: Service, who: str, review: float, reject: float, *, reaso
         reject_threshold=reject,
         reason=reason,
         set_by=who,
-        set_ms=time.time_ns() // 1_000_000,
+        set_ms=clock_ms(),
     )
     with service.record.database.writing() as connection:
         add_band(connection, band)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -11,7 +10,8 @@ from waferlens.decision.wafer import decide_wafer
 from waferlens.errors import NotFound
 from waferlens.records import DecisionKind
 from waferlens.storage.histories import Disposition, add_disposition, newest_disposition
-from waferlens.storage.inspections import HOUR_MS, hourly_counts, points_of_wafer, recent_wafers
+from waferlens.storage.inspections import hourly_counts, points_of_wafer, recent_wafers
+from waferlens.storage.stored import DAY_MS, HOUR_MS, clock_ms
 from waferlens.web.access import caller
 from waferlens.web.answers import answer_of
 from waferlens.web.context import service_of
@@ -29,7 +29,6 @@ from waferlens.wiring.serve import Service
 
 router = APIRouter(tags=["record"])
 
-_DAY_MS = 24 * HOUR_MS
 _MAX_HOURS = 24 * 31
 
 
@@ -58,8 +57,8 @@ def settle(request: Request, wafer_id: WaferId, told: SettleWafer) -> WaferAnswe
 @router.get("/api/v1/counts")
 def counts(request: Request, since_ms: SinceMs = None, until_ms: UntilMs = None) -> list[HourlyCounts]:
     """Inspections an hour and decision; of the last day, if nothing is said. At most a month."""
-    until = until_ms if until_ms is not None else time.time_ns() // 1_000_000 + 1
-    since = since_ms if since_ms is not None else until - _DAY_MS
+    until = until_ms if until_ms is not None else clock_ms() + 1
+    since = since_ms if since_ms is not None else until - DAY_MS
     since = max(since, until - _MAX_HOURS * HOUR_MS)
     with service_of(request).record.database.reading() as connection:
         found = hourly_counts(connection, since_ms=since, until_ms=until)
@@ -83,7 +82,7 @@ def settle_wafer(service: Service, who: str, wafer_id: str, kind: DecisionKind, 
             raise NotFound("no such wafer", found=wafer_id)
         settled = Disposition(
             wafer_id=wafer_id,
-            settled_ms=time.time_ns() // 1_000_000,
+            settled_ms=clock_ms(),
             disposition=kind,
             num_points=len(points),
             reason=reason,

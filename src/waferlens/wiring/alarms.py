@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from waferlens.storage.alarms import StoredAlarm, acknowledge_alarm, alarms_of, clear_alarm
 from waferlens.storage.database import Database
+from waferlens.storage.stored import clock_ms
 from waferlens.wiring.record import Record
-from waferlens.wiring.watch import now_ms
 
 _Change = Callable[[Connection, int, str, int], StoredAlarm]
 
@@ -32,7 +32,7 @@ def clear(record: Record, seq: int, person: str) -> StoredAlarm:
 
 def _change(record: Record, change: _Change, action: str, seq: int, person: str) -> StoredAlarm:
     with record.database.writing() as connection:
-        alarm = change(connection, seq, person, now_ms())
+        alarm = change(connection, seq, person, clock_ms())
         entry = record.audit.append(connection, person, action, {"alarm": seq, "title": alarm.title})
     record.audit.note_head(entry)
     return alarm

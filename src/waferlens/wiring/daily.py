@@ -12,7 +12,6 @@ import numpy as np
 from waferlens.errors import DataError
 from waferlens.monitoring.availability import availability
 from waferlens.monitoring.daily import AlarmLine, Figures, Share, report_sections
-from waferlens.monitoring.drift import DAY_MS
 from waferlens.monitoring.drift_page import moment
 from waferlens.monitoring.escape import EscapeBound
 from waferlens.monitoring.options import WatchOptions
@@ -21,6 +20,7 @@ from waferlens.records import DecisionKind
 from waferlens.review.figures import Period
 from waferlens.storage.alarms import StoredAlarm, alarms_between
 from waferlens.storage.inspections import hourly_counts
+from waferlens.storage.stored import DAY_MS
 from waferlens.storage.watched import busy_minutes, latencies
 from waferlens.wiring.escapes import find_escapes
 from waferlens.wiring.record import Record

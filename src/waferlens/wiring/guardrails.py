@@ -6,7 +6,6 @@ The record tells what was decided; who knows escapes and overrides (verdicts, bl
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,12 +25,12 @@ from waferlens.lifecycle.rollout import Because, Rollout
 from waferlens.storage.database import Database
 from waferlens.storage.model_figures import wafer_figures
 from waferlens.storage.model_versions import StoredVersion
+from waferlens.storage.stored import DAY_MS, clock_ms
 
 Settled = Callable[[str, int], Escapes]
 """Model version and since when (ms) to the escapes that people found among what it decided."""
 
 ACTOR = "guardrail"
-_DAY_MS = 86_400_000
 
 
 def nothing_settled(_version: str, _since_ms: int) -> Escapes:
@@ -88,8 +87,8 @@ class Guard:
 
     def _look(self, role: str, model: StoredVersion, beside: str | None) -> Check:
         """beside: the model that decided over the same time; the champion's predecessor decided before it."""
-        now_ms = time.time_ns() // 1_000_000
-        since_ms = max(model.changed_ms, now_ms - round(self._options.days * _DAY_MS))
+        now_ms = clock_ms()
+        since_ms = max(model.changed_ms, now_ms - round(self._options.days * DAY_MS))
         versions = [model.version, *([beside] if beside else [])]
         with self._database.reading() as connection:
             wafers = wafer_figures(

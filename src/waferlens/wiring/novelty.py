@@ -12,15 +12,14 @@ from waferlens.errors import DataError, StorageError, WaferlensError
 from waferlens.images.formats import read_image
 from waferlens.inspection.inspector import Inspector
 from waferlens.monitoring.appearance import describe
-from waferlens.monitoring.drift import DAY_MS
 from waferlens.monitoring.novel import Crowd, Doubtful, NovelWatch
 from waferlens.monitoring.options import WatchOptions
 from waferlens.storage.alarms import AlarmKind, Finding, alarms_of
 from waferlens.storage.database import Database
+from waferlens.storage.stored import DAY_MS, HOUR_MS
 from waferlens.storage.watched import add_appearances, doubtful_rows, newest_model
 from waferlens.wiring.record import Record
 
-HOUR_MS = 3_600_000
 WATCHED_DAYS = 7.0
 _AT_ONCE = 50
 _MOST_KEPT = 500

@@ -23,10 +23,10 @@ from waferlens.lifecycle.roles import Roles
 from waferlens.settings.environment import bundle_key, num_workers
 from waferlens.settings.service import load_service_settings
 from waferlens.storage.challenger_scores import compared
+from waferlens.storage.stored import DAY_MS, clock_ms
 from waferlens.wiring.lifecycle import Life
 from waferlens.wiring.trusted import verify_configured
 
-_DAY_MS = 86_400_000
 _IMAGE_SECONDS = 30.0
 Count = Callable[[int, int], None]
 
@@ -41,7 +41,7 @@ def replay_version(
     life.rollout.find(version)
     bundle = life.bundles / version
     verify_configured(bundle)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     workers: Workers
     if ray is None:
         workers = LocalWorkers(opener_of(bundle, bundle_key()), num or num_workers(), seconds=_IMAGE_SECONDS)
@@ -51,7 +51,7 @@ def replay_version(
         workers = RayWorkers(ray, bundle, bundle_key())
     try:
         source = Source(database=life.record.database, blobs=life.record.blobs)
-        since_ms = now_ms - round(days * _DAY_MS)
+        since_ms = now_ms - round(days * DAY_MS)
         return replay(source, version, workers, since_ms=since_ms, until_ms=now_ms, count=count)
     finally:
         workers.close()
@@ -92,9 +92,9 @@ def run_shadow(life: Life, *, until: Callable[[], bool], say: Callable[[str], No
 def compare_version(life: Life, version: str, *, days: float) -> dict[str, Any]:
     """Champion and version on the images that both scored. Raises NotFound, DatabaseLost."""
     life.rollout.find(version)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock_ms()
     with life.record.database.reading() as connection:
-        images = compared(connection, version, since_ms=now_ms - round(days * _DAY_MS), until_ms=now_ms + 1)
+        images = compared(connection, version, since_ms=now_ms - round(days * DAY_MS), until_ms=now_ms + 1)
     return {"version": version, "days": days, **comparison_report(images, {})}
 
 

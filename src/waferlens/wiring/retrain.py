@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from waferlens.lifecycle.steps import Result, Steps
 from waferlens.settings.environment import num_workers
 from waferlens.settings.recipe import Recipe
 from waferlens.storage.blobs import write_durably
+from waferlens.storage.stored import DAY_MS, clock_ms
 from waferlens.storage.training_images import passed_images
 from waferlens.wiring.evaluate import evaluate_bundle
 from waferlens.wiring.lifecycle import Life
@@ -38,7 +38,6 @@ from waferlens.wiring.told import Told
 from waferlens.wiring.train import train_bundle
 
 STEPS = ("extract", "validate", "train", "evaluate", "gate", "register", "shadow")
-_DAY_MS = 86_400_000
 _TIMED = 60
 
 
@@ -92,8 +91,8 @@ class Run:
         return result
 
     def _extract(self) -> Result:
-        until_ms = self._told.until_ms or time.time_ns() // 1_000_000
-        since_ms = until_ms - round(self._told.extract.days * _DAY_MS)
+        until_ms = self._told.until_ms or clock_ms()
+        since_ms = until_ms - round(self._told.extract.days * DAY_MS)
         with self._life.record.database.reading() as connection:
             passed = passed_images(connection, since_ms=since_ms, until_ms=until_ms)
         chosen = choose(passed, self._told.settled, self._told.extract, self._told.poison)

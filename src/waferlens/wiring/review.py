@@ -15,7 +15,7 @@ from waferlens.review.consequences import Consequences
 from waferlens.review.context import ContextOfLooks
 from waferlens.review.dataset import Exported, Table, export_dataset
 from waferlens.review.draws import SECRET_BYTES, Draws
-from waferlens.review.figures import DAY_MS, Figures
+from waferlens.review.figures import Figures
 from waferlens.review.known import KnownAnswers
 from waferlens.review.labelling import Labelling
 from waferlens.review.policy import ReviewOptions
@@ -25,6 +25,7 @@ from waferlens.review.similarity import SettledImages
 from waferlens.review.verdicts import Verdicts
 from waferlens.storage.review_queue import review_secret
 from waferlens.storage.reviewed import labelled_images
+from waferlens.storage.stored import DAY_MS
 from waferlens.wiring.record import Record
 
 

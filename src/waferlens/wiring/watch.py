@@ -5,7 +5,6 @@ Every function reads one state, judges with ``monitoring``, and gives its result
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 
 from waferlens.bundle.contents import Reference
 from waferlens.errors import DataError
-from waferlens.monitoring.drift import DAY_MS, Drift, stream_names, watch_drift
+from waferlens.monitoring.drift import Drift, stream_names, watch_drift
 from waferlens.monitoring.options import WatchOptions
 from waferlens.monitoring.points import PointShift, moved_points
 from waferlens.monitoring.wafer_rows import (
@@ -29,6 +28,7 @@ from waferlens.monitoring.weekly import Compared, compare_weeks
 from waferlens.records import LATENT_DIM, DecisionKind
 from waferlens.storage.alarms import AlarmKind, Finding, note_run, raise_alarm
 from waferlens.storage.database import Database
+from waferlens.storage.stored import DAY_MS, clock_ms
 from waferlens.storage.watched import newest_model, seen_rows
 
 WEEK_MS = 7 * DAY_MS
@@ -48,11 +48,6 @@ class DriftFound:
     findings: list[Finding] = field(default_factory=list)
 
 
-def now_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
 def find_drift(
     database: Database, options: WatchOptions, reference: Reference | None = None, until_ms: int | None = None
 ) -> DriftFound:
@@ -60,7 +55,7 @@ def find_drift(
 
     Raises DataError when nothing was inspected, DatabaseLost.
     """
-    until = now_ms() + 1 if until_ms is None else until_ms
+    until = clock_ms() + 1 if until_ms is None else until_ms
     images, version = read_images(database, round(until - options.look_back_days * DAY_MS), until)
     since = min(int(images.at_ms[0] + options.baseline_days * DAY_MS), int(np.median(images.at_ms)))
     settled = images.take(images.at_ms < since)
@@ -202,7 +197,7 @@ def conclude(
     figures: for the service's metrics, which read the last run. Raises DatabaseLost.
     """
     with database.writing() as connection:
-        note_run(connection, part, now_ms(), figures or {})
+        note_run(connection, part, clock_ms(), figures or {})
     new = []
     for finding in findings:
         with database.writing() as connection:

@@ -9,7 +9,6 @@ then runs hour by hour. Knows no HTTP.
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +22,14 @@ from waferlens.images.synth.defects import KNOWN_KINDS, DefectKind
 from waferlens.images.synth.fab import SyntheticFab
 from waferlens.inspection.inspector import Inspector
 from waferlens.monitoring.appearance import describe
-from waferlens.monitoring.drift import DAY_MS, DriftOptions
+from waferlens.monitoring.drift import DriftOptions
 from waferlens.monitoring.novel import NovelOptions
 from waferlens.monitoring.options import WatchOptions
 from waferlens.records import DecisionKind, Inspection, Pixels
 from waferlens.storage.inspections import insert_inspection
-from waferlens.storage.stored import StoredInspection, latent_bytes, new_id
+from waferlens.storage.stored import DAY_MS, HOUR_MS, StoredInspection, clock_ms, latent_bytes, new_id
 from waferlens.storage.watched import add_appearances
-from waferlens.wiring.novelty import HOUR_MS, find_novel
+from waferlens.wiring.novelty import find_novel
 from waferlens.wiring.record import Record
 from waferlens.wiring.told import Told
 from waferlens.wiring.watch import conclude, drift_figures, find_drift
@@ -93,7 +92,7 @@ def stream_days(record: Record, bundle: Path, plan: DemoPlan, told: Told) -> Dem
 
     The last day ends now. Raises BundleError, EngineError, DatabaseLost.
     """
-    inspector, begins_ms = Inspector.load(bundle), time.time_ns() // 1_000_000 - plan.days * DAY_MS
+    inspector, begins_ms = Inspector.load(bundle), clock_ms() - plan.days * DAY_MS
     fab, total = SyntheticFab(seed=plan.seed), plan.days * plan.wafers_per_day
     seen = 0
     for wafer, images in enumerate(_wafers(fab, plan)):

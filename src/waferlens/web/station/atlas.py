@@ -9,10 +9,10 @@ from fastapi import APIRouter, Form, Query, Request, Response
 
 from waferlens.review.atlas import NO_GROUP, AtlasMap
 from waferlens.review.classes import ENGINEERING
-from waferlens.review.figures import DAY_MS
 from waferlens.review.labelling import MOST_AT_ONCE
 from waferlens.review.saying import Saying
 from waferlens.storage.review_stored import Choice
+from waferlens.storage.stored import DAY_MS
 from waferlens.web.access import caller
 from waferlens.web.context import service_of
 from waferlens.web.shapes import InspectionId

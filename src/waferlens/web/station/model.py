@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import numpy as np
@@ -13,9 +12,9 @@ from markupsafe import Markup
 from waferlens.records import DecisionKind
 from waferlens.review.what_if import Band, what_if
 from waferlens.storage.histories import bands_of
-from waferlens.storage.inspections import HOUR_MS
 from waferlens.storage.reviewed import labelled_images
 from waferlens.storage.scores import scores_between
+from waferlens.storage.stored import DAY_MS, clock_ms
 from waferlens.web.access import caller
 from waferlens.web.context import service_of
 from waferlens.web.models import load_bundle, move_band
@@ -26,7 +25,7 @@ from waferlens.wiring.serve import Service
 
 router = APIRouter(include_in_schema=False)
 
-_WEEK_MS = 7 * 24 * HOUR_MS
+_WEEK_MS = 7 * DAY_MS
 Score = Annotated[float | None, Query(allow_inf_nan=False)]
 SetScore = Annotated[float, Form(allow_inf_nan=False)]
 Reason = Annotated[str, Form(min_length=1, max_length=500)]
@@ -40,7 +39,7 @@ def model(request: Request, review: Score = None, reject: Score = None) -> Respo
     now = service.models.thresholds_of(version)
     holds = Band(review=now.review, reject=now.reject)
     tried = holds if review is None or reject is None else Band(review=review, reject=reject)
-    until_ms = time.time_ns() // 1_000_000 + 1
+    until_ms = clock_ms() + 1
     with service.record.database.reading() as connection:
         scores = scores_between(connection, version, since_ms=until_ms - _WEEK_MS, until_ms=until_ms)
         moved = bands_of(connection, version, limit=20)
