@@ -17,6 +17,7 @@ import math
 from scipy.stats import beta
 
 from waferlens.errors import MetricError
+from waferlens.records import Estimate
 
 
 def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -30,6 +31,12 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     low = 0.0 if k == 0 else float(beta.ppf(tail, k, n - k + 1))
     high = 1.0 if k == n else float(beta.ppf(1 - tail, k + 1, n - k))
     return low, high
+
+
+def exact_rate(k: int, n: int, confidence: float = 0.95) -> Estimate:
+    """A rate with its two-sided exact interval. Raises MetricError as ``clopper_pearson`` does."""
+    low, high = clopper_pearson(k, n, confidence)
+    return Estimate(value=k / n, low=low, high=high)
 
 
 def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:

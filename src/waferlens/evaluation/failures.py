@@ -14,9 +14,9 @@ from enum import StrEnum
 
 import numpy as np
 
+from waferlens.decision.intervals import exact_rate
 from waferlens.evaluation.failure_causes import AlarmCauses, CauseMeter, MissCauses
 from waferlens.evaluation.failure_modes import FailureMode, FailureRules, mode_of_alarm, mode_of_miss
-from waferlens.evaluation.per_type import rate
 from waferlens.evaluation.reference import NormalReference
 from waferlens.evaluation.resampling import UNDEFINED
 from waferlens.evaluation.scored import ScoredImages
@@ -154,8 +154,8 @@ def _result(scored: ScoredImages, name: str, threshold: float) -> ThresholdResul
         threshold=threshold,
         num_misses=num_misses,
         num_false_alarms=num_alarms,
-        miss_rate=rate(num_misses, num_defective) if num_defective else UNDEFINED,
-        false_alarm_rate=rate(num_alarms, num_normal) if num_normal else UNDEFINED,
+        miss_rate=exact_rate(num_misses, num_defective) if num_defective else UNDEFINED,
+        false_alarm_rate=exact_rate(num_alarms, num_normal) if num_normal else UNDEFINED,
     )
 
 

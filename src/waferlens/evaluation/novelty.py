@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from waferlens.decision.intervals import exact_rate
 from waferlens.evaluation.image_metrics import image_auroc
-from waferlens.evaluation.per_type import UNNAMED, rate
+from waferlens.evaluation.per_type import UNNAMED
 from waferlens.evaluation.ranking import split_by_class
 from waferlens.evaluation.resampling import MetricOptions
 from waferlens.evaluation.scored import ScoredImages, Scores
@@ -155,13 +156,15 @@ def _by_others(mine: Scores, others: Scores, normal: Scores, confidence: float) 
     return OthersThreshold(
         num_others=len(others),
         misses=_misses(mine, threshold, confidence),
-        overkill_rate=rate(int((normal >= threshold).sum()), len(normal), confidence),
+        overkill_rate=exact_rate(int((normal >= threshold).sum()), len(normal), confidence),
     )
 
 
 def _misses(scores: Scores, threshold: float, confidence: float) -> Misses:
     num_missed = int((scores < threshold).sum())
-    return Misses(threshold=threshold, num_missed=num_missed, miss_rate=rate(num_missed, len(scores), confidence))
+    return Misses(
+        threshold=threshold, num_missed=num_missed, miss_rate=exact_rate(num_missed, len(scores), confidence)
+    )
 
 
 def _worst_first(held: HeldOutType) -> tuple[float, list[float], str]:

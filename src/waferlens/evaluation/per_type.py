@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from waferlens.decision.intervals import clopper_pearson
+from waferlens.decision.intervals import exact_rate
 from waferlens.evaluation.image_metrics import image_auroc
 from waferlens.evaluation.scored import BoolArray, ScoredImages
 from waferlens.records import Estimate
@@ -57,12 +57,6 @@ def per_defect_type(
     return tuple(sorted(results, key=lambda result: result.auroc.value))
 
 
-def rate(k: int, n: int, confidence: float = 0.95) -> Estimate:
-    """k of n with its exact interval."""
-    low, high = clopper_pearson(k, n, confidence)
-    return Estimate(value=k / n, low=low, high=high)
-
-
 def _one_type(
     scored: ScoredImages,
     defect_type: str,
@@ -78,7 +72,7 @@ def _one_type(
         auroc=image_auroc(scored.scores[kept], of_type[kept], confidence),
         median_score=float(np.median(scores)),
         detection_rates={
-            name: rate(int((scores >= threshold).sum()), len(scores), confidence)
+            name: exact_rate(int((scores >= threshold).sum()), len(scores), confidence)
             for name, threshold in thresholds.items()
         },
     )

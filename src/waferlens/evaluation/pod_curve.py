@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from waferlens.evaluation.per_type import rate
+from waferlens.decision.intervals import exact_rate
 from waferlens.evaluation.wording import ABSENT
 from waferlens.records import Estimate
 
@@ -106,7 +106,7 @@ class PodCurve:
     @property
     def found_rates(self) -> tuple[Estimate, ...]:
         """Hits among the trials at each size, with exact intervals."""
-        return tuple(rate(k, n) for k, n in zip(self.num_found, self.num_trials, strict=True))
+        return tuple(exact_rate(k, n) for k, n in zip(self.num_found, self.num_trials, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without the points that are only drawn."""

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from waferlens.decision.intervals import exact_rate
 from waferlens.errors import MetricError
 from waferlens.evaluation.image_metrics import image_auroc
 from waferlens.evaluation.paired import delong_difference
-from waferlens.evaluation.per_type import rate
 from waferlens.evaluation.resampling import UNDEFINED
 from waferlens.evaluation.scored import BoolArray, Scores
 from waferlens.images.disturbances import NONE, Disturbance
@@ -217,4 +217,4 @@ class _Measure:
 
     def _share(self, event: BoolArray, among: BoolArray) -> Estimate:
         n = int(among.sum())
-        return rate(int((event & among).sum()), n, self.confidence) if n else UNDEFINED
+        return exact_rate(int((event & among).sum()), n, self.confidence) if n else UNDEFINED

@@ -12,9 +12,10 @@ A figure that the test set does not define (one class only, no masks, no maps) i
 
 from __future__ import annotations
 
+from waferlens.decision.intervals import exact_rate
 from waferlens.errors import MetricError
 from waferlens.evaluation.image_metrics import fnr_at_fpr, image_auprc, image_auroc
-from waferlens.evaluation.per_type import per_defect_type, rate
+from waferlens.evaluation.per_type import per_defect_type
 from waferlens.evaluation.pixel_metrics import pixel_metrics
 from waferlens.evaluation.ranking import OperatingPoint, operating_point, split_by_class
 from waferlens.evaluation.resampling import UNDEFINED, MetricOptions
@@ -85,7 +86,7 @@ def _point_as_dict(point: OperatingPoint | None, options: MetricOptions) -> dict
     return {
         "max_fpr": options.max_fpr,
         "threshold": point.threshold,
-        "fpr": rate(point.num_false_alarms, point.num_normal, options.confidence).as_dict(),
+        "fpr": exact_rate(point.num_false_alarms, point.num_normal, options.confidence).as_dict(),
         "num_misses": point.num_misses,
         "num_false_alarms": point.num_false_alarms,
     }
@@ -102,7 +103,7 @@ def _decision(
 
     def share(event: BoolArray, among: BoolArray) -> dict[str, float | None]:
         n = int(among.sum())
-        estimate: Estimate = rate(int((event & among).sum()), n, confidence) if n else UNDEFINED
+        estimate: Estimate = exact_rate(int((event & among).sum()), n, confidence) if n else UNDEFINED
         return estimate.as_dict()
 
     return {

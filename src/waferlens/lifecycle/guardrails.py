@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from waferlens.decision.intervals import clopper_pearson
+from waferlens.decision.intervals import exact_rate
 from waferlens.lifecycle.canary import Hour, compare_hours
 from waferlens.lifecycle.proportions import Count
 from waferlens.lifecycle.sequential import one_rate_p_value
@@ -161,7 +161,4 @@ def _reject_rate(hours: Sequence[Hour], held_to: Sequence[Hour], options: Guardr
 
 
 def _rate(count: Count) -> Estimate | None:
-    if not count.num_trials:
-        return None
-    low, high = clopper_pearson(count.num_events, count.num_trials)
-    return Estimate(value=count.rate, low=low, high=high)
+    return exact_rate(count.num_events, count.num_trials) if count.num_trials else None

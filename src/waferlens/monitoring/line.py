@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
-from waferlens.decision.intervals import clopper_pearson
+from waferlens.decision.intervals import exact_rate
 from waferlens.records import DecisionKind, Estimate
 from waferlens.storage.alarms import StoredAlarm, alarms_of
 from waferlens.storage.database import Database
@@ -53,11 +53,7 @@ class Tally:
 
     def rate(self, kind: DecisionKind) -> Estimate | None:
         """The share of one decision; None without inspections."""
-        if self.num == 0:
-            return None
-        count = self.counts.get(kind, 0)
-        low, high = clopper_pearson(count, self.num)
-        return Estimate(value=count / self.num, low=low, high=high)
+        return exact_rate(self.counts.get(kind, 0), self.num) if self.num else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from waferlens.decision.intervals import clopper_pearson, sample_size_for_bound, upper_bound
+from waferlens.decision.intervals import exact_rate, sample_size_for_bound, upper_bound
 from waferlens.records import DecisionKind, Estimate, Label
 from waferlens.review.kappa import Kappa, cohens_kappa, fleiss_kappa
 from waferlens.review.looks import Opinion, PersonsLook
@@ -36,10 +36,7 @@ class Rate:
     @property
     def estimate(self) -> Estimate | None:
         """The rate with its exact 95 % interval."""
-        if not self.num_trials:
-            return None
-        low, high = clopper_pearson(self.num_events, self.num_trials)
-        return Estimate(value=self.num_events / self.num_trials, low=low, high=high)
+        return exact_rate(self.num_events, self.num_trials) if self.num_trials else None
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from waferlens.decision.intervals import clopper_pearson
+from waferlens.decision.intervals import exact_rate
 from waferlens.errors import MetricError
 from waferlens.records import Estimate
 
@@ -68,7 +68,7 @@ def cohens_kappa(table: Counts, confidence: float = 0.95) -> Kappa:
     n, num_agreeing = int(table.sum()), int(np.trace(table))
     if n == 0:
         return _undefined("no image was judged by both")
-    agreement = _rate(num_agreeing, n, confidence)
+    agreement = exact_rate(num_agreeing, n, confidence)
     shares: Floats = table / n
     first, second = shares.sum(axis=1), shares.sum(axis=0)
     expected = float(first @ second)
@@ -76,7 +76,7 @@ def cohens_kappa(table: Counts, confidence: float = 0.95) -> Kappa:
         return _undefined("both used one and the same category throughout", n, agreement)
     kappa = (agreement.value - expected) / (1 - expected)
     error = _cohens_error(shares, first, second, kappa, expected, n)
-    complete = _rate(num_agreeing, n, confidence) if num_agreeing == n else None
+    complete = exact_rate(num_agreeing, n, confidence) if num_agreeing == n else None
     estimate = _interval(kappa, error, expected, complete, confidence)
     return Kappa(num_subjects=n, estimate=estimate, agreement=agreement)
 
@@ -97,13 +97,13 @@ def fleiss_kappa(table: Counts, confidence: float = 0.95) -> Kappa:
     agreeing = (rated * (rated - 1)).sum(axis=1) / (raters * (raters - 1))
     num_agreeing = int((agreeing > 1 - _NO_ROOM).sum())
     in_pairs = bool((raters == 2).all())
-    agreement = _rate(num_agreeing, n, confidence) if in_pairs else _bare(float(agreeing.mean()))
+    agreement = exact_rate(num_agreeing, n, confidence) if in_pairs else _bare(float(agreeing.mean()))
     shares = (rated / raters[:, None]).mean(axis=0)
     expected = float((shares**2).sum())
     if 1 - expected < _NO_ROOM:
         return _undefined("all used one and the same category throughout", n, agreement)
     kappa = (float(agreeing.mean()) - expected) / (1 - expected)
-    complete = _rate(n, n, confidence) if num_agreeing == n else None
+    complete = exact_rate(n, n, confidence) if num_agreeing == n else None
     error = _gwets_error(agreeing, (rated / raters[:, None]) @ shares, kappa, expected)
     estimate = _interval(kappa, error, expected, complete, confidence)
     return Kappa(num_subjects=n, estimate=estimate, agreement=agreement)
@@ -141,11 +141,6 @@ def _interval(
         reach = float(norm.ppf((1 + confidence) / 2)) * error
         low, high = kappa - reach, kappa + reach
     return Estimate(value=kappa, low=float(np.maximum(-1.0, low)), high=float(np.minimum(1.0, high)))
-
-
-def _rate(k: int, n: int, confidence: float) -> Estimate:
-    low, high = clopper_pearson(k, n, confidence)
-    return Estimate(value=k / n, low=low, high=high)
 
 
 def _bare(value: float) -> Estimate:

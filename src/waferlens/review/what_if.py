@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from waferlens.decision.intervals import clopper_pearson
+from waferlens.decision.intervals import exact_rate
 from waferlens.errors import OptionsError
 from waferlens.records import DecisionKind, Estimate
 
@@ -92,7 +92,4 @@ def _decided(scores: npt.NDArray[np.float64], band: Band) -> npt.NDArray[np.int6
 
 
 def _rate(count: int, num: int) -> Estimate | None:
-    if num == 0:
-        return None
-    low, high = clopper_pearson(count, num)
-    return Estimate(value=count / num, low=low, high=high)
+    return exact_rate(count, num) if num else None

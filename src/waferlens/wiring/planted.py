@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from waferlens.decision.decide import decide
+from waferlens.decision.intervals import exact_rate
 from waferlens.decision.thresholds import Thresholds
 from waferlens.engines.interface import Outputs
 from waferlens.errors import DataError, ImageContentError
-from waferlens.evaluation.per_type import rate
 from waferlens.evaluation.pod_study import Alarm, PodOptions, PodStudy, Trial, series_of
 from waferlens.images.planting import PlantSpec, plant
 from waferlens.images.roi import Mask
@@ -115,7 +115,7 @@ def measure_pod(
         num_normals=len(calls),
         num_planted=len(clean),
         num_groups=len(set(groups)),
-        false_call_rate=rate(int(calls.sum()), len(calls)),
+        false_call_rate=exact_rate(int(calls.sum()), len(calls)),
         series=tuple(series),
         seed=seed,
     )
