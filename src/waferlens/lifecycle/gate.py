@@ -83,10 +83,10 @@ def judge(
     """
     score = challenger["score"]
     checks = [
-        _at_least("image AUROC", score.get("image_auroc"), options.min_auroc, options),
-        _at_least("image AUPRC", score.get("image_auprc"), options.min_auprc, options),
-        _at_most("FNR at FPR 5 %", score.get("fnr_at_fpr5"), options.max_fnr_at_fpr5, options),
-        _at_least("pixel AUROC", score.get("pixel_auroc"), options.min_pixel_auroc, options),
+        _bounded("image AUROC", score.get("image_auroc"), options.min_auroc, options, at_least=True),
+        _bounded("image AUPRC", score.get("image_auprc"), options.min_auprc, options, at_least=True),
+        _bounded("FNR at FPR 5 %", score.get("fnr_at_fpr5"), options.max_fnr_at_fpr5, options, at_least=False),
+        _bounded("pixel AUROC", score.get("pixel_auroc"), options.min_pixel_auroc, options, at_least=True),
         _number("latency", latency_ms, options.max_latency_ms, "ms"),
         _number("parameters", float(challenger["num_parameters"]), float(options.max_parameters), ""),
     ]
@@ -95,33 +95,24 @@ def judge(
     return Verdict(checks=tuple(checks))
 
 
-def _at_least(name: str, told: Any, limit: float, options: GateOptions) -> Check:
+def _bounded(name: str, told: Any, limit: float, options: GateOptions, *, at_least: bool) -> Check:
     found = _estimate(told)
     if found is None:
         return _missing(name, limit)
-    held = found.value if options.judge == "estimate" else found.low
+
+    def keeps(value: float) -> bool:
+        return value >= limit if at_least else value <= limit
+
+    worse_end = found.low if at_least else found.high
+    passed = keeps(found.value if options.judge == "estimate" else worse_end)
+    asked = "at least" if at_least else "at most"
     return Check(
         name=name,
         limit=limit,
         found=found,
-        passed=held >= limit,
-        shown=found.low >= limit,
-        reason="" if held >= limit else f"{_words(found)}, at least {limit:g} asked",
-    )
-
-
-def _at_most(name: str, told: Any, limit: float, options: GateOptions) -> Check:
-    found = _estimate(told)
-    if found is None:
-        return _missing(name, limit)
-    held = found.value if options.judge == "estimate" else found.high
-    return Check(
-        name=name,
-        limit=limit,
-        found=found,
-        passed=held <= limit,
-        shown=found.high <= limit,
-        reason="" if held <= limit else f"{_words(found)}, at most {limit:g} asked",
+        passed=passed,
+        shown=keeps(worse_end),
+        reason="" if passed else f"{_words(found)}, {asked} {limit:g} asked",
     )
 
 
