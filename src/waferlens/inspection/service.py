@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ class InspectionService:
 
     def _inspect(self, request: InspectionRequest) -> Answered:
         original = self._storing.submit(self._recorder.put_blob, request.data)
-        earlier = None if request.idempotency_key is None else self._looking.submit(self._earlier, request)
+        earlier = self._look_for_earlier(request)
         try:
             verdict = self._failsafe.judge(
                 request.data,
@@ -126,11 +127,11 @@ class InspectionService:
             )
         except Overloaded as error:
             original.cancel()
-            if earlier is not None and (answered := earlier.result()) is not None:
+            if (answered := earlier()) is not None:
                 return answered
             self._watcher.alarm("overloaded", str(error))
             raise
-        if earlier is not None and (answered := earlier.result()) is not None:
+        if (answered := earlier()) is not None:
             return answered
         started = time.perf_counter()
         try:
@@ -153,6 +154,12 @@ class InspectionService:
             raise RecordLost(
                 "the record did not become durable in time", expected=f"{self._options.record_seconds:g} s"
             ) from error
+
+    def _look_for_earlier(self, request: InspectionRequest) -> Callable[[], Answered | None]:
+        """Begin to look, if there is a key; what is returned waits for what ``_earlier`` finds."""
+        if request.idempotency_key is None:
+            return lambda: None
+        return self._looking.submit(self._earlier, request).result
 
     def _earlier(self, request: InspectionRequest) -> Answered | None:
         """What is recorded for a retry. While the database is lost only the journal can be asked."""
