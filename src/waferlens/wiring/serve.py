@@ -171,8 +171,8 @@ def bundle_to_serve(home: Path, told: Path | None) -> Path:
 
 
 def resolve_bundle(home: Path, name: str) -> Path:
-    """``HOME/bundles/NAME``: the only place that a bundle is loaded from at run time. Raises BundleError."""
-    folder = (home / "bundles").resolve()
+    """A bundle in ``bundles_folder``: the only place that one is loaded from at run time. Raises BundleError."""
+    folder = bundles_folder(home).resolve()
     bundle = (folder / name).resolve()
     if bundle.parent != folder or not bundle.is_dir():
         raise BundleError("no such bundle", expected="a folder in HOME/bundles", found=name)

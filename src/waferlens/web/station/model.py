@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from waferlens.records import DecisionKind
 from waferlens.review.what_if import Band, what_if
+from waferlens.settings.service import bundles_folder
 from waferlens.storage.histories import bands_of
 from waferlens.storage.reviewed import labelled_images
 from waferlens.storage.scores import scores_between
@@ -92,5 +93,5 @@ def _card(service: Service, version: str) -> Markup:
 
 
 def _bundles(service: Service) -> list[str]:
-    folder = service.record.home / "bundles"
+    folder = bundles_folder(service.record.home)
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
