@@ -71,7 +71,7 @@ def counts(request: Request, since_ms: SinceMs = None, until_ms: UntilMs = None)
 @router.get("/api/v1/products")
 def products(request: Request) -> dict[str, int | None]:
     """The products that may be inspected and how many points a wafer of each has; empty: every product."""
-    return {name: told.num_points for name, told in service_of(request).settings.products.items()}
+    return service_of(request).settings.num_points()
 
 
 def settle_wafer(service: Service, who: str, wafer_id: str, kind: DecisionKind, reason: str) -> None:
@@ -101,9 +101,9 @@ def wafer_answer(service: Service, wafer_id: str) -> WaferAnswer:
         settled = newest_disposition(connection, wafer_id)
     if not points:
         raise NotFound("no such wafer", found=wafer_id)
-    known = service.settings.known_products().get(points[-1].product)
     decided = decide_wafer(
-        {point.inspection_point: point.decision for point in points}, None if known is None else known.num_points
+        {point.inspection_point: point.decision for point in points},
+        service.settings.num_points().get(points[-1].product),
     )
     return WaferAnswer(
         wafer_id=wafer_id,

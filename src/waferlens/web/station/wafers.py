@@ -55,8 +55,7 @@ def wafer(request: Request, wafer_id: WaferId, by: Literal["decision", "score"] 
     if not points:
         raise NotFound("no such wafer", found=wafer_id)
     product = points[-1].product
-    known = service.settings.known_products().get(product)
-    decided = decide_wafer(held, None if known is None else known.num_points)
+    decided = decide_wafer(held, service.settings.num_points().get(product))
     drawn = decision_map(points, layout_of(service, product), name=wafer_id, by_score=by == "score", links=True)
     doubtful = [point for point in points if point.decision is not DecisionKind.PASS]
     return shell_of(request).page(
