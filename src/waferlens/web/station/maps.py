@@ -34,12 +34,12 @@ class Mark:
     y: float
     look: str
     path: str
-    title: str = ""
-    letter: str = ""
-    letter_size: float = 5.0
-    href: str | None = None
-    fill: str | None = None
-    here: bool = False
+    title: str
+    letter: str
+    letter_size: float
+    href: str | None
+    fill: str | None
+    here: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,18 @@ def _outline(radius: float) -> str:
     return f"M{half:g} {y:.2f}A{radius:g} {radius:g} 0 1 0 {-half:g} {y:.2f}L0 {y - half:.2f}z"
 
 
-def _mark(x: float, y: float, look: str, spacing: float, **more: object) -> Mark:
+def _mark(
+    x: float,
+    y: float,
+    look: str,
+    spacing: float,
+    *,
+    title: str,
+    letter: str = "",
+    href: str | None = None,
+    fill: str | None = None,
+    here: bool = False,
+) -> Mark:
     """PASS is a small disc, REVIEW a diamond, REJECT a square: told apart without colours."""
     if look == DecisionKind.REJECT:
         r = 0.36 * spacing
@@ -162,7 +173,18 @@ def _mark(x: float, y: float, look: str, spacing: float, **more: object) -> Mark
     else:
         r = 0.27 * spacing
         path = f"M{x - r:.2f} {y:.2f}a{r:.2f} {r:.2f} 0 1 0 {2 * r:.2f} 0a{r:.2f} {r:.2f} 0 1 0 {-2 * r:.2f} 0z"
-    return Mark(x=x, y=y, look=look, path=path, letter_size=round(0.62 * spacing, 2), **more)  # type: ignore[arg-type]
+    return Mark(
+        x=x,
+        y=y,
+        look=look,
+        path=path,
+        title=title,
+        letter=letter,
+        letter_size=round(0.62 * spacing, 2),
+        href=href,
+        fill=fill,
+        here=here,
+    )
 
 
 def _colour(point: PointLine) -> str | None:
