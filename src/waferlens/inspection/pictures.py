@@ -15,6 +15,7 @@ from waferlens.inspection.heatmap import HeatScale, draw_scale, heat_to_rgb, wit
 from waferlens.records import IMAGE_SIZE, FloatArray, Inference, Pixels
 
 _STEPS = 1024
+_OWN_STRATEGY = -1  # Pillow chooses
 _RUN_LENGTHS = 3  # zlib's Z_RLE: a third of the time for a tenth more bytes
 HEAT_LEFT, HEAT_TOP = 8, 14  # of the heatmap on its sheet
 _LEGEND = 140
@@ -40,16 +41,18 @@ class PictureMaker:
         sheet[HEAT_TOP : HEAT_TOP + IMAGE_SIZE, HEAT_LEFT : HEAT_LEFT + IMAGE_SIZE] = np.take(
             self._colours, steps, axis=0
         )
-        return _png(Image.fromarray(sheet))
+        return png_bytes(Image.fromarray(sheet), _RUN_LENGTHS)
 
     def reconstruction_png(self, inference: Inference, pixels: Pixels) -> bytes:
         """What was expected, 8 bit grey, with brightness and contrast of the image (256, 256)."""
         image = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
         levelled = with_levels_of(inference.reconstruction, image)
-        return _png(Image.fromarray((np.clip(levelled, 0, 1) * 255 + 0.5).astype(np.uint8)))
+        drawn = (np.clip(levelled, 0, 1) * 255 + 0.5).astype(np.uint8)
+        return png_bytes(Image.fromarray(drawn), _RUN_LENGTHS)
 
 
-def _png(image: Image.Image) -> bytes:
+def png_bytes(image: Image.Image, strategy: int = _OWN_STRATEGY) -> bytes:
+    """A PNG file, made quickly. strategy: of zlib."""
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1, compress_type=_RUN_LENGTHS)
+    image.save(file, "PNG", compress_level=1, compress_type=strategy)
     return file.getvalue()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from waferlens.inspection.heatmap import HeatScale, heat_to_rgb
-from waferlens.inspection.pictures import HEAT_LEFT, HEAT_TOP
+from waferlens.inspection.pictures import HEAT_LEFT, HEAT_TOP, png_bytes
 from waferlens.records import IMAGE_SIZE, Pixels
 
 _STEPS = 1024
@@ -22,17 +22,17 @@ _STEPS = 1024
 def image_plane(pixels: Pixels) -> tuple[bytes, int]:
     """Canonical pixels as a PNG file, and how many bits they have: 8 or 16."""
     if pixels.dtype == np.uint8:
-        return _png(Image.fromarray(pixels)), 8
+        return png_bytes(Image.fromarray(pixels)), 8
     wide = pixels.astype(np.uint16)
     split = np.stack([wide >> 8, wide & 255, np.zeros_like(wide)], axis=-1).astype(np.uint8)
-    return _png(Image.fromarray(split)), 16
+    return png_bytes(Image.fromarray(split)), 16
 
 
 def small_plane(pixels: Pixels) -> bytes:
     """Canonical pixels as a PNG file of half the width and height, 8 bit grey."""
     grey = pixels.astype(np.float32) * (255 / np.iinfo(pixels.dtype).max)
     halved = grey.reshape(IMAGE_SIZE // 2, 2, IMAGE_SIZE // 2, 2).mean(axis=(1, 3))
-    return _png(Image.fromarray((halved + 0.5).astype(np.uint8)))
+    return png_bytes(Image.fromarray((halved + 0.5).astype(np.uint8)))
 
 
 def deviation_plane(heatmap_png: bytes) -> bytes:
@@ -45,16 +45,10 @@ def deviation_plane(heatmap_png: bytes) -> bytes:
     order = np.argsort(colours, kind="stable")
     found = np.searchsorted(colours[order], _packed(drawn).ravel())
     steps = order[np.clip(found, 0, _STEPS - 1)].reshape(drawn.shape[:2])
-    return _png(Image.fromarray((steps * (255 / (_STEPS - 1)) + 0.5).astype(np.uint8)))
+    return png_bytes(Image.fromarray((steps * (255 / (_STEPS - 1)) + 0.5).astype(np.uint8)))
 
 
 def _packed(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     wide = colours.astype(np.int64)
     packed: npt.NDArray[np.int64] = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
     return packed
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
-    return file.getvalue()

@@ -6,7 +6,6 @@ people who are right nine times of ten judge them through the queue. Run twice, 
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from waferlens.errors import WaferlensError
 from waferlens.images.synth.defects import KNOWN_KINDS, DefectKind
 from waferlens.images.synth.fab import FabOptions, SyntheticFab
 from waferlens.images.synth.wafer import WAFERS_PER_LOT, lot_name, wafer_name
+from waferlens.inspection.pictures import png_bytes
 from waferlens.inspection.service import InspectionRequest
 from waferlens.records import Label
 from waferlens.review.draws import Draws
@@ -159,10 +159,8 @@ def _inspect(service: Service, fab: SyntheticFab, shot: _Shot) -> str:
         if shot.kind is None
         else fab.render_kind(shot.wafer, shot.point, shot.kind)
     )
-    file = io.BytesIO()
-    Image.fromarray(image.pixels).save(file, "PNG", compress_level=1)
     request = InspectionRequest(
-        data=file.getvalue(),
+        data=png_bytes(Image.fromarray(image.pixels)),
         wafer_id=wafer_name(shot.wafer),
         inspection_point=shot.point,
         station="camera-1",
