@@ -232,7 +232,7 @@ def watched(tmp_path_factory) -> Iterator[tuple[str, line.Served, list[tuple[str
                 ready=f"{address}/-/ready",
             ),
         ):
-            line.wait_until(lambda: asked(address, "waferlens_ready"), 30)
+            line.wait_until(lambda: asked(address, 'waferlens_stage_seconds_count{stage="request"} == 0'), 30)
             work_of_a_day(service, served)
             service.figures.refresh(at_once=True)
             line.wait_until(lambda: asked(address, "rate(waferlens_inspections_total[1m]) > 0"), 30)

@@ -23,6 +23,7 @@ _LOG = logging.getLogger("waferlens.alarm")
 _SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.025, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)
 _SCORES = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 20.0, 50.0)
 _MOST_PRODUCTS = 32
+_INSPECT, _OTHER = "request", "other requests"
 
 
 class ServiceMetrics:
@@ -59,6 +60,8 @@ class ServiceMetrics:
         self._last_image = Gauge(
             "waferlens_last_image_timestamp_seconds", "When the last image was answered.", registry=registry
         )
+        for stage in (_INSPECT, _OTHER):
+            self._stages.labels(stage)  # from zero on, so that what a first image took is a rise
         self._products: set[str] = set()
         self._last_image.set_to_current_time()  # from the start on, silence counts
 
@@ -81,7 +84,7 @@ class ServiceMetrics:
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """An HTTP answer was sent. route: its template, so that ids make no series."""
         self._requests.labels(method, route, str(status)).inc()
-        self._stages.labels("request" if route == "/api/v1/inspect" else "other requests").observe(seconds)
+        self._stages.labels(_INSPECT if route == "/api/v1/inspect" else _OTHER).observe(seconds)
 
     def running(self, model_version: str) -> None:
         """The model that new images go to."""

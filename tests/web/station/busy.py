@@ -66,8 +66,8 @@ def send(served: line.Served, drawn: dict[tuple[int, int], bytes], prefix: str =
 
 
 @contextmanager
-def a_real_service(home: Path, bundle: Path) -> Iterator[Service]:
-    service = start_service(load_facts(bundle), open_record(home), SETTINGS, open_timed_engine(bundle))
+def a_real_service(home: Path, bundle: Path, settings: ServiceSettings = SETTINGS) -> Iterator[Service]:
+    service = start_service(load_facts(bundle), open_record(home), settings, open_timed_engine(bundle))
     try:
         for name, role in PEOPLE.items():
             service.record.accounts.create_user(name, role, PASSWORD, "tests")
