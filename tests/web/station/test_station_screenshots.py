@@ -95,7 +95,7 @@ def test_the_review_is_photographed_with_a_look_that_is_not_blind(browser, stati
     served, password = station
     watched = open_page(browser, served.url)
     person = Reviewer(sign_in(watched, "eve", password, "/station/review?order=riskiest"))
-    wanted = ".tag.REJECT" if os.environ.get("WAFERLENS_SCREENSHOTS") else ".tag"  # plain to see, if there are many
+    wanted = ".tag.REJECT" if os.environ.get("WAFERLENS_SCREENSHOTS") else ".tag"
     clear = watched.page.locator(f"[data-beside] dl {wanted}")
     for _ in range(30):
         if not person.is_blind and clear.count() > 0:
