@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from waferlens.images.fingerprints import refuse_duplicates
 from waferlens.images.layouts import read_dataset
 from waferlens.inspection.facts import load_facts
 from waferlens.inspection.inspector import Inspector
-from waferlens.lifecycle.extraction import ExtractOptions, Settled, choose, write_dataset
+from waferlens.lifecycle.extraction import ExtractOptions, choose, write_dataset
 from waferlens.lifecycle.gate import GateOptions, judge
 from waferlens.lifecycle.poisoning import Audited, PoisonOptions, require_clean, suspects
 from waferlens.lifecycle.registration import Told as Registered
@@ -34,6 +34,7 @@ from waferlens.storage.training_images import passed_images
 from waferlens.wiring.evaluate import evaluate_bundle
 from waferlens.wiring.lifecycle import Life
 from waferlens.wiring.reading import pack_test, pack_training
+from waferlens.wiring.settled import settled_between
 from waferlens.wiring.told import Told
 from waferlens.wiring.train import train_bundle
 
@@ -52,7 +53,6 @@ class Retraining:
     poison: PoisonOptions
     gate: GateOptions
     audited: Audited | None = None
-    settled: Settled = field(default_factory=Settled)
     until_ms: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,9 +95,16 @@ class Run:
         since_ms = until_ms - round(self._told.extract.days * DAY_MS)
         with self._life.record.database.reading() as connection:
             passed = passed_images(connection, since_ms=since_ms, until_ms=until_ms)
-        chosen = choose(passed, self._told.settled, self._told.extract, self._told.poison)
+            settled = settled_between(connection, since_ms=since_ms, until_ms=until_ms)
+        chosen = choose(passed, settled, self._told.extract, self._told.poison)
         told = write_dataset(chosen, self._life.record.blobs, self._folder / "data", self._told.poison)
-        return told | {"num_passed": len(passed), "since_ms": since_ms, "until_ms": until_ms}
+        return told | {
+            "num_passed": len(passed),
+            "num_confirmed": sum(image.id in settled.normal for image in chosen),
+            "num_contradicted": sum(image.id in settled.defective for image in passed),
+            "since_ms": since_ms,
+            "until_ms": until_ms,
+        }
 
     def _validate(self) -> Result:
         """Sound files, no duplicates, nothing of the frozen test set, and scores like those of normal images."""
@@ -179,7 +186,6 @@ class Run:
             "validate": self._steps.done("validate"),
             "test": _fingerprint(self._told.test),
             "recipe": hashlib.sha256(self._told.recipe.model_dump_json().encode()).hexdigest(),
-            "verdicts": len(self._told.settled.normal) + len(self._told.settled.defective),
         }
         told = Registered(lineage=lineage, report=self._folder / "challenger")
         version = self._life.register(

@@ -24,6 +24,7 @@ from waferlens.wiring.guardrails import Guard
 from waferlens.wiring.record import Record, open_journal, open_record
 from waferlens.wiring.record_figures import RecordFigures
 from waferlens.wiring.review import Review, open_review
+from waferlens.wiring.settled import SettledEscapes
 from waferlens.wiring.trusted import verify_configured
 
 
@@ -142,7 +143,7 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         figures=RecordFigures(record.database, review, RecordGauges(metrics.registry)),
         rollout=rollout,
         following=following,
-        guard=Guard(record.database, rollout, metrics, settings.guardrails),
+        guard=Guard(record.database, rollout, metrics, settings.guardrails, SettledEscapes(record.database)),
     )
     service.follow_bands()
     service.follow_rollout()
