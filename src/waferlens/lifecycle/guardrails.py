@@ -15,7 +15,6 @@ from typing import Any, Self
 import numpy as np
 from pydantic import BaseModel, Field
 
-from waferlens.decision.intervals import exact_rate
 from waferlens.lifecycle.canary import Hour, compare_hours
 from waferlens.lifecycle.proportions import Count
 from waferlens.lifecycle.sequential import Block, one_rate_p_value, two_rates_p_value
@@ -97,15 +96,15 @@ class Guardrail:
 def check_guardrails(
     hours: Sequence[Hour],
     escapes: Escapes,
-    held_to: Sequence[Hour],
+    held_to: Sequence[Hour] | None,
     options: GuardrailOptions | None = None,
     *,
     beside: Sequence[Hour] = (),
 ) -> list[Guardrail]:
     """Every guardrail of one model.
 
-    held_to: the other model over the same time, for the REJECT rate; may be empty. beside: the same for latency:
-    where both are slow, the machine is.
+    held_to: the other model over the same time, for the REJECT rate; None: there is no such model. beside: the
+    same for latency: where both are slow, the machine is.
     """
     told = options or GuardrailOptions()
     num = sum(hour.num_inspections for hour in hours)
@@ -124,7 +123,7 @@ def check_guardrails(
         ),
         _latency(hours, beside, told),
     ]
-    if held_to:
+    if held_to is not None:
         found.append(_reject_rate(hours, held_to, told))
     return found
 
@@ -150,7 +149,7 @@ def _limited(name: str, count: Count, limit: float, p_value: float) -> Guardrail
         health = Health.BREACHED
     elif below < p_value:
         health = Health.FINE
-    return Guardrail(name=name, health=health, count=count, limit=limit, rate=_rate(count), p_value=above)
+    return Guardrail(name=name, health=health, count=count, limit=limit, rate=count.estimate, p_value=above)
 
 
 def _latency(hours: Sequence[Hour], beside: Sequence[Hour], options: GuardrailOptions) -> Guardrail:
@@ -199,10 +198,6 @@ def _reject_rate(hours: Sequence[Hour], held_to: Sequence[Hour], options: Guardr
         health=health,
         count=compared.canary,
         limit=float(np.nan_to_num(limit)),
-        rate=_rate(compared.canary),
+        rate=compared.canary.estimate,
         p_value=compared.sequential_p_value,
     )
-
-
-def _rate(count: Count) -> Estimate | None:
-    return exact_rate(count.num_events, count.num_trials) if count.num_trials else None

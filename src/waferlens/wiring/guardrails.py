@@ -103,7 +103,7 @@ class Guard:
             )
         mine = hours_of([wafer for wafer in wafers if wafer.model_version == model.version])
         others = hours_of([wafer for wafer in wafers if wafer.model_version != model.version])
-        escapes, held_to = self._settled(model.version, since_ms), others if role == "canary" else []
+        escapes, held_to = self._settled(model.version, since_ms), others if role == "canary" else None
         return Check(
             version=model.version,
             role=role,
