@@ -14,6 +14,7 @@ import numpy as np
 
 from waferlens.bundle.contents import load_samples, read_json
 from waferlens.bundle.manifest import sha256_of
+from waferlens.bundle.signature import sign_bundle
 from waferlens.errors import DataError, LifecycleError
 from waferlens.images.doctor import check_dataset
 from waferlens.images.fingerprints import refuse_duplicates
@@ -44,7 +45,10 @@ _TIMED = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Retraining:
-    """What a run is told. test: the frozen test set. audited: what people found in the sample, once they did."""
+    """What a run is told. test: the frozen test set. audited: what people found in the sample, once they did.
+
+    private_key: PEM file that signs the trained bundle, where only signed ones are loaded.
+    """
 
     recipe: Recipe
     test: Path
@@ -54,9 +58,10 @@ class Retraining:
     gate: GateOptions
     audited: Audited | None = None
     until_ms: int | None = None
+    private_key: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """What another run would differ in; audits come later and do not count."""
+        """What another run would differ in; audits come later and do not count, nor does the key."""
         return {
             "recipe": self.recipe.model_dump(mode="json"),
             "test": _fingerprint(self.test),
@@ -152,6 +157,8 @@ class Run:
             command=self._command,
             told=self._progress,
         )
+        if self._told.private_key is not None:
+            sign_bundle(out, self._told.private_key)  # where a key is asked for, the next step loads no other
         return {"bundle": str(out), "manifest": sha256_of(out / "manifest.json")}
 
     def _evaluate(self) -> Result:
@@ -189,7 +196,7 @@ class Run:
         }
         told = Registered(lineage=lineage, report=self._folder / "challenger")
         version = self._life.register(
-            self._folder / "bundle", told, self._why, private_key=None, say=self._progress.say
+            self._folder / "bundle", told, self._why, private_key=self._told.private_key, say=self._progress.say
         )
         return {"version": version}
 
