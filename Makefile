@@ -91,7 +91,8 @@ grid: setup ## the picture of the synthetic fab in the README
 
 screenshots: setup ## the station's pages in docs/screenshots, from the demo (needs Chromium)
 	@test -f runs/demo/bundle/manifest.json || $(MAKE) --no-print-directory demo
-	@WAFERLENS_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -q tests/web/station/test_station_screenshots.py
+	@WAFERLENS_SCREENSHOTS=$(CURDIR)/docs/screenshots $(BIN)/python -m pytest -q tests/web/station/test_station_screenshots.py \
+		tests/web/station/test_station_rollout.py
 
 lock: setup ## write requirements.lock from what is installed
 	@$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu//' > requirements.lock

@@ -139,3 +139,44 @@ def audit(database, tmp_path):
     from waferlens.storage.audit import AuditLog
 
     return AuditLog(database, tmp_path / "head.json")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """moto's server: an emulator, but real S3 requests over real HTTP."""
+    import subprocess
+    import sys
+    import time
+
+    log = (tmp_path_factory.mktemp("s3") / "log").open("w+")
+    server = subprocess.Popen(
+        [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stdout=log, stderr=log
+    )
+    try:
+        address = None
+        while address is None:
+            assert server.poll() is None
+            log.seek(0)
+            found = [line for line in log.read().splitlines() if "Running on http" in line]
+            address = found[0].split()[-1] if found else None
+            time.sleep(0.1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+        log.close()
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch):
+    import os
+
+    import boto3
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    name = f"wafers-{os.urandom(4).hex()}"
+    client = boto3.client("s3", endpoint_url=s3_server, region_name="us-east-1")
+    client.create_bucket(Bucket=name)
+    client.close()
+    return f"s3://{name}/line-1?endpoint={s3_server}"

@@ -133,6 +133,22 @@ MODEL = (
         kind="table",
     ),
     Panel(
+        "What is being tried",
+        "1 for none, shadow or canary; the share of wafers that a canary decides on.",
+        (
+            ("max by (state) (waferlens_rollout_state)", "{{state}}"),
+            ("max(waferlens_canary_share)", "share of wafers"),
+        ),
+    ),
+    Panel(
+        "The shadow",
+        "Images that wait for the challenger, and minutes that the oldest has waited.",
+        (
+            ("max(waferlens_shadow_waiting)", "waiting"),
+            ("max(waferlens_shadow_lag_seconds) / 60", "behind, minutes"),
+        ),
+    ),
+    Panel(
         "Shift of the last day, in deviations",
         "Each statistic of each station and product against its baseline. Brightness is the lamp.",
         (

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from echo_engine import EchoEngine, Faults, image
 
 from waferlens.engines.triton import TritonEngine, open_endpoint
-from waferlens.engines.triton_endpoint import EndpointBusy, EndpointDown, EndpointLate, RemoteModel
+from waferlens.engines.triton_endpoint import (
+    EndpointBusy,
+    EndpointDown,
+    EndpointLate,
+    RemoteModel,
+    configuration_with,
+)
 from waferlens.engines.triton_names import version_number
 from waferlens.errors import BundleError, DeadlineMissed, EngineError, EngineFailed, OptionsError, Overloaded
 
@@ -21,7 +29,7 @@ class FakeServer:
     """An endpoint that answers with an image's number until it is told to die, stand still or refuse."""
 
     def __init__(self, url="http://a:1", versions=("1000",)):
-        self.url, self.versions = url, set(versions)
+        self.url, self.versions, self.repository = url, set(versions), set(versions)
         self.dead = self.still = self.busy = False
         self.num_breaks = 0
         self.num_asked = 0
@@ -51,6 +59,12 @@ class FakeServer:
         except EngineError:
             return False
         return model.number in self.versions
+
+    def load(self, model, seconds):
+        self._answer(seconds)
+        if model.number not in self.repository:
+            raise EndpointDown("not in the repository")
+        self.versions = {*self.versions, model.number}
 
     def close(self):
         pass
@@ -231,3 +245,30 @@ def test_later_versions_have_larger_numbers():
     numbers = [version_number(version) for version in versions]
     assert numbers == sorted(numbers)
     assert np.unique(numbers).size == len(numbers)
+
+
+def test_servers_that_let_a_version_go_are_asked_to_load_it(engine, two):
+    for server in two:
+        server.versions = {"7"}
+    engine.make_ready(5.0)
+    assert engine.ready
+    assert "1000" in two[0].versions | two[1].versions
+    assert "7" in two[0].versions & two[1].versions, "what is served goes on"
+
+
+def test_one_server_that_can_load_a_version_is_enough_and_none_is_an_error(engine, two):
+    for server in two:
+        server.versions, server.repository = set(), set()
+    with pytest.raises(EngineError, match="not in the repository"):
+        engine.make_ready(1.0)
+    two[1].repository = {"1000"}
+    engine.make_ready(5.0)
+    assert engine.ready
+
+
+def test_a_configuration_gets_one_version_more_with_the_hash_of_its_graph():
+    served = {"name": "wafer", "version_policy": {"specific": {"versions": ["7"]}}, "parameters": {"threads": {}}}
+    told = json.loads(configuration_with(served, replace(MODEL, graph_sha256="f" * 64)))
+    assert told["version_policy"] == {"specific": {"versions": ["7", "1000"]}}
+    assert told["parameters"] == {"threads": {}, "sha256_1000": {"string_value": "f" * 64}}
+    assert json.loads(configuration_with(told, MODEL))["version_policy"] == told["version_policy"]

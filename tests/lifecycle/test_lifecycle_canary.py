@@ -191,3 +191,38 @@ def test_a_model_that_is_shown_to_keep_its_limits_is_fine():
     assert health(found)["escape rate"] is Health.FINE
     assert health(found)["failures"] is Health.FINE
     assert health(found)["latency"] is Health.FINE
+
+
+def test_of_what_was_found_the_same_share_counts_as_of_what_passed():
+    """5 % of PASS were audited, so each of 40 defects that did not pass counts as one twentieth."""
+    sample = Escapes.from_audits(num_pass=10_000, num_audited=500, num_escaped=2, num_found=40)
+    assert sample == Escapes(num_defective=4, num_passed=2)
+    assert Escapes.from_audits(num_pass=0, num_audited=0, num_escaped=0, num_found=3).num_defective == 0
+
+
+def test_a_sample_from_audits_keeps_the_error_of_the_guardrail():
+    """Escapes at the limit, a tenth of PASS audited, looked at 40 times: rolled back in no more than 5 %."""
+    rng, num, breaches = np.random.default_rng(6), 400, 0
+    for _ in range(num):
+        found, audited_escapes, is_breached = 0, 0, False
+        for _ in range(40):
+            escaped = rng.binomial(50, 0.01)
+            found += 50 - escaped
+            audited_escapes += rng.binomial(escaped, 0.1)
+            sample = Escapes.from_audits(
+                num_pass=10_000, num_audited=1_000, num_escaped=audited_escapes, num_found=found
+            )
+            is_breached |= "escape rate" in [each.name for each in breached(check_guardrails([], sample, []))]
+        breaches += is_breached
+    assert breaches / num <= 0.05 + 0.02
+
+
+def test_latency_is_the_models_fault_only_where_the_other_is_quicker():
+    nothing = Escapes(num_defective=0, num_passed=0)
+    slow, quick = hours(24, num_slow=400), hours(24, 180)
+    assert health(check_guardrails(slow, nothing, [], beside=quick))["latency"] is Health.BREACHED
+    assert health(check_guardrails(slow, nothing, []))["latency"] is Health.BREACHED
+    also_slow = hours(24, 180, num_slow=3_600)
+    told = check_guardrails(slow, nothing, [], beside=also_slow)
+    assert health(told)["latency"] is Health.NOT_ENOUGH_DATA
+    assert told[2].as_dict()["beside"] == {"num_events": 24 * 3_600, "num_trials": 24 * 36_000}

@@ -13,7 +13,7 @@ from waferlens.lifecycle.guardrails import Escapes, GuardrailOptions, Health
 from waferlens.lifecycle.states import State
 from waferlens.records import DecisionKind
 from waferlens.storage.inspections import insert_inspection
-from waferlens.wiring.guardrails import Guard, nothing_settled
+from waferlens.wiring.guardrails import Guard
 
 sys.path.append(str(Path(__file__).parents[1] / "storage"))
 from storage_examples import an_inspection
@@ -63,6 +63,10 @@ def inspect(database, version, num_wafers, points=4, **told):
                 place = {"wafer_id": f"{version}-{wafer}", "inspection_point": point, "received_ms": now_ms}
                 insert_inspection(connection, an_inspection(model_version=version, **place, **told))
     time.sleep(0.01)
+
+
+def nothing_settled(_version, _since_ms):
+    return Escapes(num_defective=0, num_passed=0)
 
 
 def guard(database, rollout, alarms, settled=nothing_settled):
@@ -116,3 +120,29 @@ def test_a_canary_that_rejects_more_wafers_than_the_champion_is_refused(database
     (canary, _) = guard(database, rollout, alarms).check()
     assert canary.rolled_back_to == models[1]
     assert "REJECT rate" in rollout.history()[0].reason
+
+
+def test_a_canary_is_not_blamed_where_the_champion_is_slow_in_the_same_hours(database, rollout, alarms, models):
+    """The machine is slow: every guardrail of latency alone would roll back whoever is tried."""
+    inspect(database, models[1], 60, inference_ms=90.0)
+    inspect(database, models[2], 20, inference_ms=90.0)
+    for found in guard(database, rollout, alarms).check():
+        (latency,) = (each for each in found.guardrails if each.name == "latency")
+        assert latency.health is Health.NOT_ENOUGH_DATA
+        assert latency.beside.rate == latency.count.rate == 1.0
+    assert (alarms.heard, rollout.find(models[2]).state) == ([], State.CANARY)
+
+
+def test_a_canary_that_is_slow_beside_a_quick_champion_is_refused(database, rollout, alarms, models):
+    inspect(database, models[1], 60)
+    inspect(database, models[2], 20, inference_ms=90.0)
+    assert guard(database, rollout, alarms).check()[0].rolled_back_to == models[1]
+    assert "latency 80 of 80" in rollout.history()[0].reason
+
+
+def test_a_look_changes_nothing(database, rollout, alarms, models):
+    inspect(database, models[1], 30)
+    inspect(database, models[2], 8, failure="engine", decision=DecisionKind.REVIEW, score=None)
+    (canary, _) = guard(database, rollout, alarms).look()
+    assert canary.rolled_back_to is None
+    assert rollout.find(models[2]).state == State.CANARY

@@ -169,6 +169,36 @@ def test_a_version_that_was_altered_with_its_manifest_is_not_what_was_registered
         local.verify(name)
 
 
+def test_a_bucket_is_an_archive_too_and_what_was_altered_in_it_does_not_come_back(
+    local, bundles, bucket, monkeypatch
+):
+    import boto3
+
+    from waferlens.bundle.signature import verify_trusted
+
+    monkeypatch.setenv("WAFERLENS_ARCHIVE_URL", bucket)
+    place, endpoint = bucket.removeprefix("s3://").split("?endpoint=")
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    told = {"Bucket": place.split("/")[0]}
+    name = register(local, bundles[0])
+    local.put_away(name, WHY)
+    assert not (local.record.home / "bundles" / name).exists()
+    assert not (local.record.home / "archive").exists()
+    assert local.verify(name)[name] == "in the archive"
+    stored = client.list_objects_v2(**told)["Contents"]
+    assert len(stored) > 10
+    verify_trusted(local.archive.bring_back(name, WHY), None)
+    assert local.rollout.find(name).state == State.REGISTERED
+    local.put_away(name, WHY)
+    largest = max(stored, key=lambda each: each["Size"])["Key"]
+    content = client.get_object(**told, Key=largest)["Body"].read()
+    client.put_object(**told, Key=largest, Body=content[:-1] + bytes([content[-1] ^ 1]))
+    client.close()
+    with pytest.raises(WaferlensError):
+        local.archive.bring_back(name, WHY)
+    assert local.rollout.find(name).state == State.ARCHIVED
+
+
 def test_an_altered_file_in_the_archive_does_not_come_back(local, bundles):
     name = register(local, bundles[0])
     local.put_away(name, WHY)

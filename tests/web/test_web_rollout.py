@@ -13,15 +13,13 @@ import pytest
 from test_web_swap import png
 
 import line
+from rolling import WHY, a_home_with_versions
 from waferlens.bundle.contents import load_samples
-from waferlens.bundle.manifest import read_manifest, write_manifest
 from waferlens.engines.fleet import in_share
 from waferlens.engines.pool import PoolOptions
 from waferlens.inspection.facts import load_facts
 from waferlens.inspection.service import ServiceOptions
 from waferlens.lifecycle.guardrails import GuardrailOptions
-from waferlens.lifecycle.registration import Told
-from waferlens.lifecycle.rollout import Because
 from waferlens.settings.service import ServiceSettings
 from waferlens.storage.accounts import Role
 from waferlens.wiring.engine import open_fleet
@@ -30,7 +28,6 @@ from waferlens.wiring.record import open_record
 from waferlens.wiring.serve import bundle_to_serve, start_service
 
 pytestmark = pytest.mark.slow
-WHY = Because(actor="ann", reason="a test")
 OLD, NEW, NEWER = "vae-wafer-v1.0.0", "vae-wafer-v1.0.1", "vae-wafer-v1.0.2"
 RATE = 20
 # Tests share their machine: a slow spell of it is no model's fault.
@@ -43,15 +40,7 @@ SETTINGS = ServiceSettings(
 def home_with_models(exported, tmp_path_factory):
     """Three versions that differ in a threshold; the second is champion, the first its previous one."""
     folder = tmp_path_factory.mktemp("rollout")
-    life = open_life(folder / "home")
-    for number in range(3):
-        bundle = folder / str(number)
-        shutil.copytree(exported, bundle)
-        thresholds = json.loads((bundle / "thresholds.json").read_text())
-        told = thresholds | {"review": thresholds["review"] - number / 100}
-        (bundle / "thresholds.json").write_text(json.dumps(told))
-        write_manifest(bundle, read_manifest(bundle)["provenance"])
-        life.register(bundle, Told(lineage={}), WHY, private_key=None, say=lambda text: None)
+    life = a_home_with_versions(folder, exported, (0.0, -0.01, -0.02))
     life.rollout.promote(WHY, OLD)
     life.rollout.start(NEW, WHY)
     life.rollout.canary(0.1, WHY)

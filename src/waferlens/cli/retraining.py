@@ -31,6 +31,10 @@ def retrain(
     limits: Annotated[
         Path | None, typer.Option("--limits", help="TOML file with [extract], [poison] and [gate].")
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="Private key, PEM: signs the trained bundle, also under its new name."),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Extract, validate, train, evaluate, gate, register, start shadow: each step is done once, by any number of
@@ -57,6 +61,7 @@ def retrain(
             extract=told.extract,
             poison=told.poison,
             gate=told.gate,
+            private_key=key,
             audited=Audited(num_images=audited, num_defective=defective) if audited else None,
         )
         progress = Told(say=bars.say, count=bars.count, watch=bars.watch)

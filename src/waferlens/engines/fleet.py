@@ -128,15 +128,19 @@ class Fleet:
     def _warmed(self, bundle: Path) -> TimedEngine:
         """The engines of a bundle; those that are ready already.
 
-        The bundle's name is looked at, then its files.
+        The bundle's name is looked at, then its files. Engines that are ready no more, because a server has let
+        the version go, are opened anew.
         """
-        if bundle.name in self._warm:
-            return self._warm[bundle.name]
+        known = self._warm.get(bundle.name)
+        if known is not None and known.ready:
+            return known
         engine = self._open(bundle)
-        ready = self._warm.get(engine.model_version)
-        if ready is not None:
+        known = self._warm.get(engine.model_version)
+        if known is not None and known.ready:
             engine.close()
-            return ready
+            return known
+        if known is not None:
+            self._leaving.append((time.monotonic() + _LONGEST_DEADLINE_SECONDS, known))
         self._warm[engine.model_version] = engine
         return engine
 

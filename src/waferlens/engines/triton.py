@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from waferlens.bundle.contents import input_array, load_config
+from waferlens.bundle.contents import TORCHSCRIPT, input_array, load_config
 from waferlens.bundle.signature import verify_trusted
 from waferlens.engines.interface import AnyPixels
 from waferlens.engines.request import canonical, unstack
-from waferlens.engines.triton_endpoint import Endpoint, EndpointBusy, EndpointDown, EndpointLate, RemoteModel
+from waferlens.engines.triton_endpoint import Endpoint, EndpointBusy, EndpointLate, RemoteModel, verdict_of
 from waferlens.engines.triton_names import version_number
 from waferlens.errors import DeadlineMissed, EngineError, EngineFailed, OptionsError, Overloaded
 from waferlens.records import Inference, Pixels
@@ -28,6 +28,7 @@ _CHECK_EVERY_SECONDS = 0.5
 _CHECK_TIMEOUT_SECONDS = 1.0
 _MARGIN_SECONDS = 0.002
 _JOIN_SECONDS = 5.0
+_LOOK_SECONDS = 0.02
 
 
 class TritonEngine:
@@ -128,6 +129,38 @@ class TritonEngine:
         with self._lock:
             self._model, self._up = model, up
 
+    def make_ready(self, seconds: float) -> None:
+        """Have every server that lacks the version load it, and return as soon as one has it ready.
+
+        The others go on loading. Raises EngineError when none has it in time.
+        """
+        model, end = self._model, time.monotonic() + seconds
+        errors: list[EngineError] = []
+        is_ready = threading.Event()
+
+        def load(index: int) -> None:
+            endpoint = self._endpoints[index]
+            try:
+                if not endpoint.is_ready(model, _CHECK_TIMEOUT_SECONDS):
+                    endpoint.load(model, end - time.monotonic())
+                self._mark(index, model, up=True)
+                is_ready.set()
+            except EngineError as error:
+                errors.append(error)
+
+        loading = [
+            threading.Thread(target=load, args=(index,), name=f"triton-load-{index}", daemon=True)
+            for index in range(len(self._endpoints))
+        ]
+        for thread in loading:
+            thread.start()
+        while time.monotonic() < end and any(thread.is_alive() for thread in loading):
+            if is_ready.wait(_LOOK_SECONDS):
+                break
+        if not is_ready.is_set():
+            found = "; ".join(map(str, errors))[:500] or f"not within {seconds:.0f} s"
+            raise EngineError(f"no Triton server could load {model.full_name}", found=found)
+
     def close(self) -> None:
         """Stop looking at the servers and let connections go. Closing twice does nothing."""
         self._closed.set()
@@ -158,7 +191,7 @@ class TritonEngine:
                     waiting.append(index)
                 errors.append(error)
                 self._mark(index, model, up=False)
-        raise _verdict(errors)
+        raise verdict_of(errors)
 
     def _order(self) -> tuple[RemoteModel, list[int], int]:
         """The model; endpoints that are up, the next in turn first, then the others; how many are up."""
@@ -188,10 +221,10 @@ class TritonEngine:
 
 def remote_model(bundle: Path, public_key: Path | None) -> RemoteModel:
     """What to ask servers for in the name of a bundle, once it was verified. Raises BundleError."""
-    verify_trusted(bundle, public_key)
+    digest = str(verify_trusted(bundle, public_key)["files"].get(TORCHSCRIPT, ""))
     config = load_config(bundle)
     version_number(config.version)
-    return RemoteModel(name=config.name, version=config.version, input_type=config.input_type)
+    return RemoteModel(name=config.name, version=config.version, input_type=config.input_type, graph_sha256=digest)
 
 
 def open_endpoint(url: str) -> Endpoint:
@@ -212,13 +245,3 @@ def open_endpoint(url: str) -> Endpoint:
     from waferlens.engines.triton_grpc import GrpcEndpoint
 
     return GrpcEndpoint(host, port)
-
-
-def _verdict(errors: list[EngineError]) -> EngineError:
-    """What the caller hears when no endpoint gave an answer."""
-    found = "; ".join(str(error) for error in errors)[:500] or "no time to ask anyone"
-    if any(isinstance(error, EndpointDown) for error in errors):
-        return EngineFailed("no Triton server gave an answer", found=found)
-    if any(isinstance(error, EndpointBusy) for error in errors):
-        return Overloaded("every Triton server is busy", found=found)
-    return DeadlineMissed("no Triton server answered in time", found=found)

@@ -10,6 +10,7 @@ differs:
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from waferlens.engines.interface import ModelInput, Outputs
 from waferlens.engines.triton_names import INPUT, OUTPUTS, version_number
-from waferlens.errors import EngineError
+from waferlens.errors import DeadlineMissed, EngineError, EngineFailed, Overloaded
 
 
 class EndpointDown(EngineError):
@@ -36,12 +37,14 @@ class EndpointBusy(EngineError):
 class RemoteModel:
     """Which version of which model servers are asked for: that of the bundle whose thresholds will decide.
 
-    name, version and input_type are those of the bundle's config.json.
+    name, version and input_type are those of the bundle's config.json. graph_sha256: of its TorchScript file,
+    which a server compares when it loads the version.
     """
 
     name: str
     version: str
     input_type: Literal["uint8", "float32"]
+    graph_sha256: str = ""
 
     @property
     def number(self) -> str:
@@ -67,8 +70,23 @@ class Endpoint(Protocol):
     def is_ready(self, model: RemoteModel, seconds: float) -> bool:
         """Whether the version's own ready path says so: the server's turns red when another version is broken."""
 
+    def load(self, model: RemoteModel, seconds: float) -> None:
+        """Have the server serve this version beside those that it serves; returns once it does.
+
+        The version's files must stand in the server's repository. Raises one of the three.
+        """
+
     def close(self) -> None:
         """Let connections go."""
+
+
+def configuration_with(served: dict[str, Any], model: RemoteModel) -> str:
+    """A server's configuration of a model, as it tells it, with one version more; JSON for its load call."""
+    policy = served.get("version_policy", {}).get("specific", {})
+    numbers = [str(number) for number in policy.get("versions", ()) if str(number) != model.number]
+    parameters = served.get("parameters", {}) | {f"sha256_{model.number}": {"string_value": model.graph_sha256}}
+    versions = {"specific": {"versions": [*numbers, model.number]}}
+    return json.dumps(served | {"version_policy": versions, "parameters": parameters})
 
 
 def datatype_of(images: ModelInput) -> str:
@@ -104,3 +122,13 @@ def is_refusal(message: str) -> bool:
     """Whether a server's error says that the request was refused or dropped by its queue policy."""
     lowered = message.lower()
     return "queue size" in lowered or "request timeout expired" in lowered
+
+
+def verdict_of(errors: list[EngineError]) -> EngineError:
+    """What the caller hears when no endpoint gave an answer."""
+    found = "; ".join(str(error) for error in errors)[:500] or "no time to ask anyone"
+    if any(isinstance(error, EndpointDown) for error in errors):
+        return EngineFailed("no Triton server gave an answer", found=found)
+    if any(isinstance(error, EndpointBusy) for error in errors):
+        return Overloaded("every Triton server is busy", found=found)
+    return DeadlineMissed("no Triton server answered in time", found=found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from waferlens.engines.triton_endpoint import (
     EndpointDown,
     EndpointLate,
     RemoteModel,
+    configuration_with,
     filled_input,
     is_refusal,
     outputs_of,
@@ -58,6 +60,21 @@ class GrpcEndpoint:
             return bool(self._client.is_model_ready(model.name, model.number, client_timeout=seconds))
         except InferenceServerException:
             return False
+
+    def load(self, model: RemoteModel, seconds: float) -> None:
+        """See ``Endpoint.load``."""
+        end = time.monotonic() + seconds
+        try:
+            told = self._client.get_model_config(model.name, as_json=True, client_timeout=seconds)
+            configuration = configuration_with(told["config"], model)
+        except InferenceServerException:
+            configuration = None  # it serves no version of it: the configuration of its repository holds
+        try:
+            self._client.load_model(
+                model.name, config=configuration, client_timeout=max(0.001, end - time.monotonic())
+            )
+        except InferenceServerException as error:
+            raise self._error(error) from error
 
     def close(self) -> None:
         """See ``Endpoint.close``."""

@@ -7,6 +7,7 @@ keep needs connections that are shared and a limit on every read.
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 import time
@@ -21,6 +22,7 @@ from waferlens.engines.triton_endpoint import (
     EndpointDown,
     EndpointLate,
     RemoteModel,
+    configuration_with,
     filled_input,
     is_refusal,
     outputs_of,
@@ -63,6 +65,26 @@ class HttpEndpoint:
             return self._exchange(self._connect(), "GET", f"{_path(model)}/ready", seconds, None, {})[0] == 200
         except (OSError, http.client.HTTPException, EndpointLate):
             return False
+
+    def load(self, model: RemoteModel, seconds: float) -> None:
+        """See ``Endpoint.load``.
+
+        On a connection of its own: the server's thread that loads answers nobody else meanwhile, and so holds up
+        every connection that it has. One of them may still carry images; over gRPC none does.
+        """
+        end, name = time.monotonic() + seconds, quote(model.name, safe="")
+        status, _, answer = self._ask("GET", f"/v2/models/{name}/config", seconds, None, {})
+        told = {}  # a server that serves no version of it takes the configuration of its repository
+        if status == 200:
+            told = {"parameters": {"config": configuration_with(json.loads(answer), model)}}
+        path, body = f"/v2/repository/models/{name}/load", json.dumps(told).encode()
+        connection = self._connect()
+        try:
+            status, _, answer = self._exchange(connection, "POST", path, end - time.monotonic(), body, {})
+        except (OSError, http.client.HTTPException) as error:
+            raise EndpointDown(f"{self.url} cannot be reached", found=str(error) or repr(error)) from error
+        if status != 200:
+            raise _error(self.url, status, answer)
 
     def close(self) -> None:
         """See ``Endpoint.close``."""

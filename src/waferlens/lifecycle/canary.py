@@ -137,6 +137,8 @@ def hours_of(wafers: Sequence[WaferFigures]) -> list[Hour]:
             num_inspections=sum(wafer.num_inspections for wafer in found),
             num_failed=sum(wafer.num_failed for wafer in found),
             num_slow=sum(wafer.num_slow for wafer in found),
+            num_settled=sum(wafer.num_settled for wafer in found),
+            num_overridden=sum(wafer.num_overridden for wafer in found),
         )
         for hour, found in sorted(by_hour.items())
     ]

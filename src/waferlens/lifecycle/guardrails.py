@@ -8,17 +8,16 @@ fine (shown to be below), and not enough data, which is never taken for fine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from waferlens.decision.intervals import exact_rate
 from waferlens.lifecycle.canary import Hour, compare_hours
 from waferlens.lifecycle.proportions import Count
-from waferlens.lifecycle.sequential import one_rate_p_value
+from waferlens.lifecycle.sequential import Block, one_rate_p_value, two_rates_p_value
 from waferlens.records import Estimate
 
 
@@ -48,18 +47,30 @@ class GuardrailOptions(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True, kw_only=True)
 class Escapes:
-    """Defective images that a model saw and people settled: how many, and how many of them it had passed.
-
-    From blind audits of PASS, each image with the weight of its chance to be audited, rounded; and from verdicts.
-    """
+    """A sample of the defective images that a model saw: how many, and how many of them it had passed."""
 
     num_defective: int
     num_passed: int
 
+    @classmethod
+    def from_audits(cls, *, num_pass: int, num_audited: int, num_escaped: int, num_found: int) -> Self:
+        """From blind audits of PASS, and from verdicts on what did not pass.
+
+        num_audited of num_pass images that passed were audited, and num_escaped of them were defective; people
+        found num_found defective images among those that did not pass. Only a share of the escapes is seen, so of
+        what was found the same share counts: each defective image is in the sample with one chance, whether it
+        escaped or not. Giving every escape the weight of its audit instead would make one image look like dozens.
+        """
+        share = num_audited / num_pass if num_pass else 0.0
+        return cls(num_defective=num_escaped + round(share * num_found), num_passed=num_escaped)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Guardrail:
-    """One limit and what is known. rate: with its 95 % interval. p_value: of "it is within its limit"."""
+    """One limit and what is known. rate: with its 95 % interval. p_value: of "it is within its limit".
+
+    beside: of the model that decided beside it over the same time, where the two were compared.
+    """
 
     name: str
     health: Health
@@ -67,6 +78,7 @@ class Guardrail:
     limit: float
     rate: Estimate | None
     p_value: float
+    beside: Count | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -77,15 +89,22 @@ class Guardrail:
             "limit": self.limit,
             "rate": None if self.rate is None else self.rate.as_dict(),
             "p_value": self.p_value,
+            "beside": None if self.beside is None else vars(self.beside),
         }
 
 
 def check_guardrails(
-    hours: Sequence[Hour], escapes: Escapes, held_to: Sequence[Hour], options: GuardrailOptions | None = None
+    hours: Sequence[Hour],
+    escapes: Escapes,
+    held_to: Sequence[Hour] | None,
+    options: GuardrailOptions | None = None,
+    *,
+    beside: Sequence[Hour] = (),
 ) -> list[Guardrail]:
     """Every guardrail of one model.
 
-    held_to: the other model over the same time, for the REJECT rate; may be empty.
+    held_to: the other model over the same time, for the REJECT rate; None: there is no such model. beside: the
+    same for latency: where both are slow, the machine is.
     """
     told = options or GuardrailOptions()
     num = sum(hour.num_inspections for hour in hours)
@@ -102,14 +121,9 @@ def check_guardrails(
             told.max_failed_rate,
             told.p_value,
         ),
-        _limited(
-            "latency",
-            Count(num_events=sum(h.num_slow for h in hours), num_trials=num),
-            told.max_slow_rate,
-            told.p_value,
-        ),
+        _latency(hours, beside, told),
     ]
-    if held_to:
+    if held_to is not None:
         found.append(_reject_rate(hours, held_to, told))
     return found
 
@@ -135,7 +149,36 @@ def _limited(name: str, count: Count, limit: float, p_value: float) -> Guardrail
         health = Health.BREACHED
     elif below < p_value:
         health = Health.FINE
-    return Guardrail(name=name, health=health, count=count, limit=limit, rate=_rate(count), p_value=above)
+    return Guardrail(name=name, health=health, count=count, limit=limit, rate=count.estimate, p_value=above)
+
+
+def _latency(hours: Sequence[Hour], beside: Sequence[Hour], options: GuardrailOptions) -> Guardrail:
+    """Breached when too many are shown to be slow and, where another model decided in the same hours, more of them
+    than of the other's. A machine that is slow for both is no reason to roll a model back.
+    """
+    found = _limited("latency", _slow(hours), options.max_slow_rate, options.p_value)
+    if not beside:
+        return found
+    other = _slow(beside)
+    if found.health is Health.BREACHED and not _is_slower(hours, beside, options.p_value):
+        return replace(found, health=Health.NOT_ENOUGH_DATA, beside=other)
+    return replace(found, beside=other)
+
+
+def _is_slower(hours: Sequence[Hour], beside: Sequence[Hour], p_value: float) -> bool:
+    both = [{hour.hour_ms: _slow([hour]) for hour in each} for each in (beside, hours)]
+    none = Count(num_events=0, num_trials=0)
+    blocks = [
+        Block(champion=both[0].get(hour, none), canary=both[1].get(hour, none))
+        for hour in sorted({*both[0], *both[1]})
+    ]
+    return two_rates_p_value(blocks) < p_value and _slow(hours).rate > _slow(beside).rate
+
+
+def _slow(hours: Sequence[Hour]) -> Count:
+    return Count(
+        num_events=sum(hour.num_slow for hour in hours), num_trials=sum(hour.num_inspections for hour in hours)
+    )
 
 
 def _reject_rate(hours: Sequence[Hour], held_to: Sequence[Hour], options: GuardrailOptions) -> Guardrail:
@@ -155,10 +198,6 @@ def _reject_rate(hours: Sequence[Hour], held_to: Sequence[Hour], options: Guardr
         health=health,
         count=compared.canary,
         limit=float(np.nan_to_num(limit)),
-        rate=_rate(compared.canary),
+        rate=compared.canary.estimate,
         p_value=compared.sequential_p_value,
     )
-
-
-def _rate(count: Count) -> Estimate | None:
-    return exact_rate(count.num_events, count.num_trials) if count.num_trials else None

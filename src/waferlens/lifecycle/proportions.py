@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from scipy.stats import norm
 
+from waferlens.decision.intervals import exact_rate
 from waferlens.errors import MetricError
 from waferlens.records import Estimate
 
@@ -35,6 +36,11 @@ class Count:
     def rate(self) -> float:
         """Events a trial; NaN without a trial."""
         return self.num_events / self.num_trials if self.num_trials else math.nan
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The rate with its exact 95 % interval; None without a trial."""
+        return exact_rate(self.num_events, self.num_trials) if self.num_trials else None
 
     def __add__(self, other: Count) -> Count:
         return Count(num_events=self.num_events + other.num_events, num_trials=self.num_trials + other.num_trials)

@@ -114,15 +114,18 @@ class Rollout:
             moves.move(version, State.SHADOW)
             set_slot(moves.connection, version, Slot.CHALLENGER)
 
-    def canary(self, share: float, why: Because) -> str:
-        """Let the challenger decide on a share of wafers; its version."""
+    def canary(self, share: float, why: Because, version: str | None = None) -> str:
+        """Let the challenger decide on a share of wafers; its version.
+
+        version: the challenger that was meant; IllegalMove where it is another by now.
+        """
         if not 0 < share <= 0.5:
             raise OptionsError("the share of a canary", expected="above 0, at most 0.5", found=str(share))
         with self._moving(why) as moves:
-            version = _challenger(moves.connection).version
-            moves.move(version, State.CANARY)
-            set_canary_share(moves.connection, version, share)
-            return version
+            challenger = _meant(moves.connection, version)
+            moves.move(challenger, State.CANARY)
+            set_canary_share(moves.connection, challenger, share)
+            return challenger
 
     def promote(self, why: Because, version: str | None = None) -> str:
         """The canary becomes champion, the champion previous; or ``version`` the first champion of all."""
@@ -134,23 +137,19 @@ class Rollout:
                 moves.move(version, State.CHAMPION)
                 set_slot(moves.connection, version, Slot.CHAMPION)
                 return version
-            challenger = _challenger(moves.connection).version
-            if version not in (None, challenger):
-                raise IllegalMove(
-                    f"{version} was not tried", expected=f"the challenger {challenger}", found=str(version)
-                )
+            challenger = _meant(moves.connection, version)
             moves.move(challenger, State.CHAMPION)
             self._take_over(moves, champion.version, challenger, State.PREVIOUS)
             return challenger
 
-    def abort(self, why: Because) -> str:
-        """The challenger is refused; the champion goes on alone. Its version."""
+    def abort(self, why: Because, version: str | None = None) -> str:
+        """The challenger is refused; the champion goes on alone. Its version. See ``canary`` for ``version``."""
         with self._moving(why) as moves:
-            version = _challenger(moves.connection).version
-            moves.move(version, State.REFUSED)
+            challenger = _meant(moves.connection, version)
+            moves.move(challenger, State.REFUSED)
             vacate_slot(moves.connection, Slot.CHALLENGER)
-            set_canary_share(moves.connection, version, None)
-            return version
+            set_canary_share(moves.connection, challenger, None)
+            return challenger
 
     def roll_back(self, why: Because, to: str | None = None, *, refuse: bool = False) -> str:
         """A version that was champion before is champion again: ``to``, or the one with the role ``previous``.
@@ -222,8 +221,13 @@ def _existing(connection: Connection, version: str) -> StoredVersion:
     return stored
 
 
-def _challenger(connection: Connection) -> StoredVersion:
+def _meant(connection: Connection, version: str | None) -> str:
+    """The challenger, if it is the one that was meant; None: whichever it is."""
     challenger = in_slot(connection, Slot.CHALLENGER)
     if challenger is None:
         raise IllegalMove("no challenger is being tried", expected="a rollout that was started")
-    return challenger
+    if version not in (None, challenger.version):
+        raise IllegalMove(
+            f"{version} is not being tried", expected=f"the challenger {challenger.version}", found=str(version)
+        )
+    return challenger.version

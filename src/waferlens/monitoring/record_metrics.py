@@ -31,6 +31,15 @@ RECORD_GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "A statistic of the last day's wafers, in deviations of its baseline.",
         ("station", "product", "statistic"),
     ),
+    "waferlens_rollout_state": ("1 for what is being tried now: none, shadow or canary.", ("state",)),
+    "waferlens_rollout_version_info": (
+        "1 for the version that is champion, challenger or previous.",
+        ("role", "model_version"),
+    ),
+    "waferlens_shadow_waiting": ("Images that the challenger has still to score.", ()),
+    "waferlens_shadow_lag_seconds": ("Age of the oldest of them; 0 where none waits.", ()),
+    "waferlens_canary_share": ("Of wafers that a canary decides on; 0 outside a canary.", ()),
+    "waferlens_canary_wafers": ("Wafers since the canary began, by who decided and how.", ("role", "decision")),
 }
 """Name to help and labels. docs/monitoring.md explains each."""
 

@@ -86,8 +86,13 @@ def add_scores(connection: Connection, scores: Sequence[ChallengerScore]) -> int
     return len(new)
 
 
-def compared(connection: Connection, version: str, *, since_ms: int, until_ms: int) -> list[Compared]:
-    """Every image that both saw, oldest first. What the version decided itself, as a canary, is left out."""
+def compared(
+    connection: Connection, version: str, *, since_ms: int, until_ms: int, limit: int | None = None
+) -> list[Compared]:
+    """Every image that both saw, oldest first. What the version decided itself, as a canary, is left out.
+
+    limit: of images; the newest are taken then.
+    """
     theirs, ours = challenger_scores.c, inspections.c
     query = (
         select(
@@ -103,9 +108,10 @@ def compared(connection: Connection, version: str, *, since_ms: int, until_ms: i
         )
         .join(challenger_scores, and_(theirs.inspection_id == ours.id, theirs.model_version == version))
         .where(ours.id >= first_id_at(since_ms), ours.id < first_id_at(until_ms), ours.model_version != version)
-        .order_by(ours.id)
+        .order_by(ours.id.desc())
+        .limit(limit)
     )
-    return [Compared(**row) for row in connection.execute(query).mappings()]
+    return [Compared(**row) for row in connection.execute(query).mappings()][::-1]
 
 
 def _unscored(query: Select[Any], version: str, since_ms: int, until_ms: int) -> Select[Any]:

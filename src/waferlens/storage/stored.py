@@ -109,6 +109,11 @@ def first_id_at(moment_ms: int) -> str:
     return f"{max(0, min(moment_ms, 2**48 - 1)):012x}".ljust(_ID_DIGITS, "0")
 
 
+def received_ms_of(inspection_id: str) -> int:
+    """When an inspection with this id came, in milliseconds since 1970 UTC; see ``new_id``."""
+    return int(inspection_id[: _ID_DIGITS - _RANDOM_BITS // 4], 16)
+
+
 def latent_bytes(latent: FloatArray) -> bytes:
     """(Z,) float32 as it is stored."""
     return latent.astype("<f4").tobytes()

@@ -1,13 +1,13 @@
 """One look at the guardrails: the models that decide, held to their limits, rolled back when one is broken.
 
-The record tells what was decided; who knows escapes and overrides (verdicts, blind audits) is given in as
-``Settled``. Without them the escape guardrail says that it has not enough data.
+The record tells what was decided and what people overrode; who knows escapes (verdicts, blind audits) is given in
+as ``Settled``. Without any the escape guardrail says that it has not enough data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from waferlens.errors import IllegalMove
@@ -33,11 +33,6 @@ Settled = Callable[[str, int], Escapes]
 ACTOR = "guardrail"
 
 
-def nothing_settled(_version: str, _since_ms: int) -> Escapes:
-    """Where no verdict is known."""
-    return Escapes(num_defective=0, num_passed=0)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """What one look found. role: champion or canary. rolled_back_to: the champion after it, if it acted."""
@@ -46,7 +41,7 @@ class Check:
     role: str
     guardrails: tuple[Guardrail, ...]
     comparison: CanaryComparison | None
-    rolled_back_to: str | None
+    rolled_back_to: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -68,42 +63,52 @@ class Guard:
         rollout: Rollout,
         watcher: Watcher,
         options: GuardrailOptions,
-        settled: Settled = nothing_settled,
+        settled: Settled,
     ) -> None:
         self._database, self._rollout, self._watcher = database, rollout, watcher
         self._options, self._settled = options, settled
 
     def check(self) -> list[Check]:
-        """One look at the canary and at a champion that has a previous one. Raises DatabaseLost."""
+        """One look, and what is broken is rolled back. Raises DatabaseLost."""
+        return [
+            replace(each, rolled_back_to=self._act(each.role, each.version, in_words(broken)))
+            if (broken := breached(each.guardrails))
+            else each
+            for each in self.look()
+        ]
+
+    def look(self) -> list[Check]:
+        """The canary, and a champion that has a previous one; nothing is changed. Raises DatabaseLost."""
         roles = self._rollout.roles()
         if roles.champion is None:
             return []
         found = []
-        if roles.challenger is not None and roles.canary_share > 0:
-            found.append(self._look("canary", roles.challenger, roles.champion.version))
+        canary = roles.challenger if roles.canary_share > 0 else None
+        if canary is not None:
+            found.append(self._look("canary", canary, roles.champion))
         if roles.previous is not None:
-            found.append(self._look("champion", roles.champion, None))
+            found.append(self._look("champion", roles.champion, canary))
         return found
 
-    def _look(self, role: str, model: StoredVersion, beside: str | None) -> Check:
-        """beside: the model that decided over the same time; the champion's predecessor decided before it."""
+    def _look(self, role: str, model: StoredVersion, beside: StoredVersion | None) -> Check:
+        """beside: the model that decides on other wafers over the same time; the champion's predecessor decided
+        before it. A champion is not held to its canary's REJECT rate.
+        """
         now_ms = clock_ms()
         since_ms = max(model.changed_ms, now_ms - round(self._options.days * DAY_MS))
-        versions = [model.version, *([beside] if beside else [])]
+        versions = [model.version, *([beside.version] if beside else [])]
         with self._database.reading() as connection:
             wafers = wafer_figures(
                 connection, versions, since_ms=since_ms, until_ms=now_ms, slow_ms=self._options.slow_ms
             )
         mine = hours_of([wafer for wafer in wafers if wafer.model_version == model.version])
-        others = hours_of([wafer for wafer in wafers if wafer.model_version == beside])
-        guardrails = tuple(check_guardrails(mine, self._settled(model.version, since_ms), others, self._options))
-        broken = breached(guardrails)
+        others = hours_of([wafer for wafer in wafers if wafer.model_version != model.version])
+        escapes, held_to = self._settled(model.version, since_ms), others if role == "canary" else None
         return Check(
             version=model.version,
             role=role,
-            guardrails=guardrails,
-            comparison=compare_hours(others, mine) if beside else None,
-            rolled_back_to=self._act(role, model.version, in_words(broken)) if broken else None,
+            guardrails=tuple(check_guardrails(mine, escapes, held_to, self._options, beside=others)),
+            comparison=compare_hours(others, mine) if role == "canary" else None,
         )
 
     def _act(self, role: str, version: str, reason: str) -> str | None:

@@ -25,6 +25,7 @@ from waferlens.storage.model_versions import StoredVersion
 from waferlens.storage.s3 import open_s3
 from waferlens.wiring.guardrails import Check, Guard
 from waferlens.wiring.record import Record, open_record
+from waferlens.wiring.settled import SettledEscapes
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ def advance(life: Life, share: float, *, actor: str, reason: str) -> str:
 
 def check_guardrails(life: Life) -> list[Check]:
     """One look by a command. Raises DatabaseLost, OptionsError."""
-    options = load_service_settings(life.record.home).guardrails
-    return Guard(life.record.database, life.rollout, NobodyWatching(), options).check()
+    options, database = load_service_settings(life.record.home).guardrails, life.record.database
+    return Guard(database, life.rollout, NobodyWatching(), options, SettledEscapes(database)).check()
 
 
 def aliases_of(roles: Roles) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from waferlens.storage.alarms import last_runs, open_by_kind
 from waferlens.storage.database import Database
 from waferlens.storage.watched import last_audit_ms
 from waferlens.wiring.review import Review
+from waferlens.wiring.rollout_figures import RolloutFigures
 
 _EVERY_SECONDS = 30.0
 _DAYS = 7.0
@@ -18,8 +19,8 @@ _DAYS = 7.0
 class RecordFigures:
     """Keeps the gauges of the record fresh."""
 
-    def __init__(self, database: Database, review: Review, gauges: RecordGauges) -> None:
-        self._database, self._review, self._gauges = database, review, gauges
+    def __init__(self, database: Database, review: Review, gauges: RecordGauges, rollout: RolloutFigures) -> None:
+        self._database, self._review, self._gauges, self._rollout = database, review, gauges, rollout
         self._due = 0.0
 
     def refresh(self, *, at_once: bool = False) -> None:
@@ -34,6 +35,7 @@ class RecordFigures:
             runs, is_open, audited_ms = last_runs(connection), open_by_kind(connection), last_audit_ms(connection)
         yield Sample("waferlens_audit_last_timestamp_seconds", audited_ms / 1000)
         yield from self._of_review()
+        yield from self._rollout.samples()
         for kind, num in is_open.items():
             yield Sample("waferlens_watch_alarms_open", num, (str(kind),))
         for part, (ran_ms, _) in runs.items():

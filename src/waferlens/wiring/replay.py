@@ -25,6 +25,7 @@ from waferlens.settings.service import load_service_settings
 from waferlens.storage.challenger_scores import compared
 from waferlens.storage.stored import DAY_MS, clock_ms
 from waferlens.wiring.lifecycle import Life
+from waferlens.wiring.settled import defective_between
 from waferlens.wiring.trusted import verify_configured
 
 _IMAGE_SECONDS = 30.0
@@ -93,9 +94,11 @@ def compare_version(life: Life, version: str, *, days: float) -> dict[str, Any]:
     """Champion and version on the images that both scored. Raises NotFound, DatabaseLost."""
     life.rollout.find(version)
     now_ms = clock_ms()
+    since_ms = now_ms - round(days * DAY_MS)
     with life.record.database.reading() as connection:
-        images = compared(connection, version, since_ms=now_ms - round(days * DAY_MS), until_ms=now_ms + 1)
-    return {"version": version, "days": days, **comparison_report(images, {})}
+        images = compared(connection, version, since_ms=since_ms, until_ms=now_ms + 1)
+        defective = defective_between(connection, since_ms=since_ms, until_ms=now_ms + 1)
+    return {"version": version, "days": days, **comparison_report(images, defective)}
 
 
 def _challenger(roles: Roles) -> tuple[str | None, int]:

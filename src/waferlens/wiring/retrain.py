@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ import numpy as np
 
 from waferlens.bundle.contents import load_samples, read_json
 from waferlens.bundle.manifest import sha256_of
+from waferlens.bundle.signature import sign_bundle
 from waferlens.errors import DataError, LifecycleError
 from waferlens.images.doctor import check_dataset
 from waferlens.images.fingerprints import refuse_duplicates
 from waferlens.images.layouts import read_dataset
 from waferlens.inspection.facts import load_facts
 from waferlens.inspection.inspector import Inspector
-from waferlens.lifecycle.extraction import ExtractOptions, Settled, choose, write_dataset
+from waferlens.lifecycle.extraction import ExtractOptions, choose, write_dataset
 from waferlens.lifecycle.gate import GateOptions, judge
 from waferlens.lifecycle.poisoning import Audited, PoisonOptions, require_clean, suspects
 from waferlens.lifecycle.registration import Told as Registered
@@ -34,6 +35,7 @@ from waferlens.storage.training_images import passed_images
 from waferlens.wiring.evaluate import evaluate_bundle
 from waferlens.wiring.lifecycle import Life
 from waferlens.wiring.reading import pack_test, pack_training
+from waferlens.wiring.settled import settled_between
 from waferlens.wiring.told import Told
 from waferlens.wiring.train import train_bundle
 
@@ -43,7 +45,10 @@ _TIMED = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Retraining:
-    """What a run is told. test: the frozen test set. audited: what people found in the sample, once they did."""
+    """What a run is told. test: the frozen test set. audited: what people found in the sample, once they did.
+
+    private_key: PEM file that signs the trained bundle, where only signed ones are loaded.
+    """
 
     recipe: Recipe
     test: Path
@@ -52,11 +57,11 @@ class Retraining:
     poison: PoisonOptions
     gate: GateOptions
     audited: Audited | None = None
-    settled: Settled = field(default_factory=Settled)
     until_ms: int | None = None
+    private_key: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """What another run would differ in; audits come later and do not count."""
+        """What another run would differ in; audits come later and do not count, nor does the key."""
         return {
             "recipe": self.recipe.model_dump(mode="json"),
             "test": _fingerprint(self.test),
@@ -95,9 +100,16 @@ class Run:
         since_ms = until_ms - round(self._told.extract.days * DAY_MS)
         with self._life.record.database.reading() as connection:
             passed = passed_images(connection, since_ms=since_ms, until_ms=until_ms)
-        chosen = choose(passed, self._told.settled, self._told.extract, self._told.poison)
+            settled = settled_between(connection, since_ms=since_ms, until_ms=until_ms)
+        chosen = choose(passed, settled, self._told.extract, self._told.poison)
         told = write_dataset(chosen, self._life.record.blobs, self._folder / "data", self._told.poison)
-        return told | {"num_passed": len(passed), "since_ms": since_ms, "until_ms": until_ms}
+        return told | {
+            "num_passed": len(passed),
+            "num_confirmed": sum(image.id in settled.normal for image in chosen),
+            "num_contradicted": sum(image.id in settled.defective for image in passed),
+            "since_ms": since_ms,
+            "until_ms": until_ms,
+        }
 
     def _validate(self) -> Result:
         """Sound files, no duplicates, nothing of the frozen test set, and scores like those of normal images."""
@@ -145,6 +157,8 @@ class Run:
             command=self._command,
             told=self._progress,
         )
+        if self._told.private_key is not None:
+            sign_bundle(out, self._told.private_key)  # where a key is asked for, the next step loads no other
         return {"bundle": str(out), "manifest": sha256_of(out / "manifest.json")}
 
     def _evaluate(self) -> Result:
@@ -179,11 +193,10 @@ class Run:
             "validate": self._steps.done("validate"),
             "test": _fingerprint(self._told.test),
             "recipe": hashlib.sha256(self._told.recipe.model_dump_json().encode()).hexdigest(),
-            "verdicts": len(self._told.settled.normal) + len(self._told.settled.defective),
         }
         told = Registered(lineage=lineage, report=self._folder / "challenger")
         version = self._life.register(
-            self._folder / "bundle", told, self._why, private_key=None, say=self._progress.say
+            self._folder / "bundle", told, self._why, private_key=self._told.private_key, say=self._progress.say
         )
         return {"version": version}
 

@@ -24,6 +24,8 @@ from waferlens.wiring.guardrails import Guard
 from waferlens.wiring.record import Record, open_journal, open_record
 from waferlens.wiring.record_figures import RecordFigures
 from waferlens.wiring.review import Review, open_review
+from waferlens.wiring.rollout_figures import RolloutFigures
+from waferlens.wiring.settled import SettledEscapes
 from waferlens.wiring.trusted import verify_configured
 
 
@@ -125,6 +127,7 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
     metrics.watch_machine(record.home)
     metrics.gauge("waferlens_ready", "Whether an image sent now would be inferred.", lambda: float(pool.ready))
     rollout = Rollout(record.database, record.audit)
+    guard = Guard(record.database, rollout, metrics, settings.guardrails, SettledEscapes(record.database))
     following = None
     if isinstance(pool, Fleet):
         following = Following(bundles_folder(record.home), pool, models, rollout, metrics)
@@ -139,10 +142,15 @@ def start_service(facts: ModelFacts, record: Record, settings: ServiceSettings, 
         journal=journal,
         metrics=metrics,
         review=review,
-        figures=RecordFigures(record.database, review, RecordGauges(metrics.registry)),
+        figures=RecordFigures(
+            record.database,
+            review,
+            RecordGauges(metrics.registry),
+            RolloutFigures(record.database, rollout, guard),
+        ),
         rollout=rollout,
         following=following,
-        guard=Guard(record.database, rollout, metrics, settings.guardrails),
+        guard=guard,
     )
     service.follow_bands()
     service.follow_rollout()

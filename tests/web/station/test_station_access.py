@@ -37,6 +37,8 @@ ENGINEERING = {
     "GET /station/audit",
     "GET /station/classes", "POST /station/classes/add", "POST /station/classes/retire",
     "POST /station/known/add", "POST /station/known/retire",
+    "GET /station/rollout", "POST /station/rollout/start", "POST /station/rollout/advance",
+    "POST /station/rollout/abort", "POST /station/rollout/rollback",
 }  # fmt: skip
 ADMINISTRATION = {
     "GET /station/people", "POST /station/people", "POST /station/people/disable", "POST /station/keys",

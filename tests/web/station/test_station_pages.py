@@ -15,7 +15,8 @@ PAGES = (
     "/station", "/station/review", "/station/arbitration", "/station/wafers", "/station/wafers/WF-000126",
     "/station/wafers/WF-000126?by=score", "/station/lots/LOT-00005", "/station/inspections/{inspection}",
     "/station/atlas", "/station/figures", "/station/figures/eve", "/station/classes", "/station/model",
-    "/station/model?review=1&reject=9", "/station/people", "/station/audit?verify=true", "/station/nothing",
+    "/station/model?review=1&reject=9", "/station/rollout", "/station/people", "/station/audit?verify=true",
+    "/station/nothing",
 )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def test_a_page_fits_its_window(browser, busy_station, inspection, size):
         sign_in(watched, name, PASSWORD)
         for path in (path for path in PAGES if who_opens(path) == name):
             visit(watched, path.format(inspection=inspection))
-            found = watched.page.evaluate(_WHAT_IS_CUT)
+            found = watched.page.evaluate(WHAT_IS_CUT)
             if found:
                 cut[path] = found
         assert not watched.wrong
@@ -88,7 +89,7 @@ def test_a_page_fits_its_window(browser, busy_station, inspection, size):
 
 
 # What is wider than the window, or lies outside it, unless it scrolls by itself and says so to the keyboard.
-_WHAT_IS_CUT = """() => {
+WHAT_IS_CUT = """() => {
   const wide = document.documentElement.scrollWidth > innerWidth + 1 ? ["the page is wider than its window"] : [];
   for (const each of document.querySelectorAll("main *, header *")) {
     const box = each.getBoundingClientRect();

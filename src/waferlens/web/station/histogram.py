@@ -39,13 +39,24 @@ class Histogram:
     num_beyond: int
 
 
-def draw_histogram(scores: npt.NDArray[np.float64], band: Band, other: Band | None) -> Histogram:
-    """scores: (n,), those that are not finite are left out. What lies beyond the axis stands in its last bin."""
+def axis_of(scores: Sequence[npt.NDArray[np.float64]], bands: Sequence[Band]) -> tuple[float, float]:
+    """(low, high) of an axis that shows the bands and what lies around them. scores: (n,) each."""
+    least = [float(each[np.isfinite(each)].min(initial=0.0)) for each in scores]
+    low = min(*least, *(each.review for each in bands))
+    high = max(each.reject for each in bands)
+    return low, high + (0.6 * (high - low) or 1.0)
+
+
+def draw_histogram(
+    scores: npt.NDArray[np.float64], band: Band, other: Band | None, axis: tuple[float, float] | None = None
+) -> Histogram:
+    """scores: (n,), those that are not finite are left out. What lies beyond the axis stands in its last bin.
+
+    axis: to share with another histogram; None: of these scores and bands (``axis_of``).
+    """
     known = scores[np.isfinite(scores)]
     bands = [band] if other is None else [band, other]
-    low = float(min(known.min(initial=0.0), *(each.review for each in bands)))
-    high = max(each.reject for each in bands)
-    high += 0.6 * (high - low) or 1.0
+    low, high = axis or axis_of([known], bands)
     edges = np.linspace(low, high, _BINS + 1)
     counts, _ = np.histogram(np.clip(known, low, high), edges)
     most = math.log1p(max(1, counts.max(initial=0)))

@@ -50,6 +50,7 @@ PLACES = (
     Place(path="/station/figures", title="Agreement"),
     Place(path="/station/classes", title="Classes"),
     Place(path="/station/model", title="Model"),
+    Place(path="/station/rollout", title="Rollout"),
     Place(path="/station/people", title="People"),
     Place(path="/station/audit", title="Audit"),
 )

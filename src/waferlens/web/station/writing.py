@@ -46,6 +46,20 @@ def percent(share: float | None) -> str:
     return f"{told:.{digits}f}{_NARROW}%"
 
 
+def points(difference: float | None) -> str:
+    """A difference of two shares, in percentage points with its sign."""
+    if difference is None or not math.isfinite(difference):
+        return _DASH
+    return f"{100 * difference:+.2f}".replace("-", _MINUS)
+
+
+def p_value(value: float | None) -> str:
+    """A p-value; a tiny one is only said to be below a thousandth."""
+    if value is None or not math.isfinite(value):
+        return _DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def span(seconds: float | None) -> str:
     """A duration in the unit that fits it."""
     if seconds is None:
@@ -64,5 +78,6 @@ def _local(ms: int) -> datetime.datetime:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
-    function.__name__: function for function in (moment, clock, machine_moment, count, number, percent, span)
+    function.__name__: function
+    for function in (moment, clock, machine_moment, count, number, percent, points, p_value, span)
 }
