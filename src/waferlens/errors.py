@@ -25,6 +25,7 @@
     │   ├── BlobMissing                  no blob of this name is stored
     │   └── DuplicateRequest             another inspection was stored under this idempotency key
     ├── AuditError                       the audit log is not what was written
+    ├── DeliveryFailed                   a report did not get where it was to go
     ├── LifecycleError                   a model cannot become, or stay, what was asked
     │   ├── IllegalMove                  a rollout does not go from this state to that one
     │   ├── RegistryError                the model registry does not answer, or contradicts the record
@@ -171,6 +172,10 @@ class DuplicateRequest(StorageError):
 
 class AuditError(WaferlensError):
     """The audit log is not what was written."""
+
+
+class DeliveryFailed(WaferlensError):
+    """A report did not get where it was to go."""
 
 
 class LifecycleError(WaferlensError):

@@ -24,7 +24,7 @@ from waferlens.storage.inspections import insert_inspection
 from waferlens.storage.stored import DAY_MS, clock_ms, latent_bytes
 from waferlens.storage.watched import add_appearances
 from waferlens.wiring.alarms import acknowledge, clear, listed
-from waferlens.wiring.daily import figures_of, write_daily_report
+from waferlens.wiring.daily import daily_report, figures_of
 from waferlens.wiring.escapes import find_escapes
 from waferlens.wiring.novelty import find_novel
 from waferlens.wiring.patterns import find_signatures
@@ -147,7 +147,7 @@ def test_what_a_person_does_with_an_alarm_stands_in_the_audit_log(record):
     assert record.audit.verify() == 2
 
 
-def test_the_daily_report_counts_what_is_recorded(record, tmp_path):
+def test_the_daily_report_counts_what_is_recorded(record):
     until_ms = work(record, days=3)
     with record.database.writing() as connection:
         insert_inspection(connection, an_inspection(received_ms=until_ms - 5000, failure="engine", score=None))
@@ -158,7 +158,7 @@ def test_the_daily_report_counts_what_is_recorded(record, tmp_path):
     assert day.failed.num == 1
     assert day.availability is not None
     assert day.availability.num_bad == 1
-    page = write_daily_report(record, review, OPTIONS, until_ms, tmp_path).read_text()
+    page = daily_report(record, review, OPTIONS, until_ms).page
     assert "NOT met" in page
     assert "4.00% [" in page
     assert "blind audits of PASS this month" in page

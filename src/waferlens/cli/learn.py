@@ -41,9 +41,12 @@ def demo(
     serve_seconds: Annotated[
         float, typer.Option("--serve-seconds", min=0, help="How long the service stays up; inf: until Ctrl-C.")
     ] = 20,
+    rules: Annotated[
+        Path, typer.Option("--rules", help="Prometheus's rules: alarms then go to an Alertmanager, if installed.")
+    ] = Path("deploy/prometheus/waferlens.rules.yml"),
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the service; 0: a free one.")] = 0,
 ) -> None:
-    """From nothing to a trained detector on the synthetic fab, its report, ten inspected images, the service."""
+    """From nothing to a trained detector on the synthetic fab, its report, days of a line, the service."""
     from waferlens.wiring.demo import run_demo
     from waferlens.wiring.told import Told
 
@@ -55,7 +58,13 @@ def demo(
             from waferlens.web.demo import serve_demo
 
             facts |= serve_demo(
-                out / "bundle", out / "data", out / "service", port=port, seconds=serve_seconds, told=told
+                out / "bundle",
+                out / "data",
+                out / "service",
+                port=port,
+                seconds=serve_seconds,
+                rules=rules,
+                told=told,
             )
     tables.print_inspections(result.inspections)
     tables.print_facts("The demo in figures", facts)

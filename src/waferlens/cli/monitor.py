@@ -29,7 +29,8 @@ Days = Annotated[float, typer.Option("--days", min=0.001, max=100_000, help="The
 def drift(home: Home, bundle: Bundle = None, page: Page = None, as_json: AsJson = False) -> None:
     """What moved since levels were learned: a station's lamp, a product, a point, everything. Raises alarms."""
     from waferlens.bundle.contents import load_reference
-    from waferlens.monitoring.drift_page import drift_sections, moment
+    from waferlens.monitoring.drift_page import drift_sections
+    from waferlens.monitoring.drift_tables import moment
     from waferlens.monitoring.pages import write_page
     from waferlens.settings.service import load_service_settings
     from waferlens.wiring.record import open_record
@@ -84,15 +85,16 @@ def signatures(home: Home, days: Days = 1.0, as_json: AsJson = False) -> None:
     """Which pattern each wafer and each lot shows, with the likely cause. Raises alarms for lots."""
     from waferlens.settings.service import load_service_settings
     from waferlens.storage.stored import clock_ms
-    from waferlens.wiring.patterns import find_signatures
+    from waferlens.wiring.patterns import find_signatures, signature_figures
     from waferlens.wiring.record import open_record
     from waferlens.wiring.watch import conclude
 
     database, settings = open_record(home).database, load_service_settings(home)
     until_ms = clock_ms() + 1
     maps = {name: product.map for name, product in settings.products.items()}
-    found = find_signatures(database, settings.watch, maps, until_ms - round(days * DAY_MS), until_ms)
-    new = conclude(database, "signatures", found.findings)
+    since_ms = until_ms - round(days * DAY_MS)
+    found = find_signatures(database, settings.watch, maps, since_ms, until_ms)
+    new = conclude(database, "signatures", found.findings, signature_figures(found, since_ms, until_ms))
     shown = [*found.lots.items(), *found.wafers.items()]
     rows = [[name, str(s.signature), s.where, s.cause] for name, s in shown]
     figures = {"wafers": {name: str(s.signature) for name, s in found.wafers.items()}, "new_alarms": new}
@@ -108,14 +110,14 @@ def escape(home: Home, days: Days = 30.0, as_json: AsJson = False) -> None:
     """How many defects escape at most, from blind audits of PASS, and what shows the target. Raises alarms."""
     from waferlens.settings.service import load_service_settings
     from waferlens.storage.stored import clock_ms
-    from waferlens.wiring.escapes import find_escapes
+    from waferlens.wiring.escapes import escape_figures, find_escapes
     from waferlens.wiring.record import open_record
     from waferlens.wiring.watch import conclude
 
     database, options = open_record(home).database, load_service_settings(home).watch
     until_ms = clock_ms() + 1
     bound, strata, findings = find_escapes(database, options, until_ms - round(days * DAY_MS), until_ms)
-    new = conclude(database, "escape", findings, vars(bound))
+    new = conclude(database, "escape", findings, escape_figures(bound, strata))
     figures = vars(bound) | {"reached": bound.reached, "new_alarms": new}
     if not as_json:
         tables.print_facts("Escapes", {name: str(value) for name, value in figures.items()})
@@ -126,18 +128,27 @@ def escape(home: Home, days: Days = 30.0, as_json: AsJson = False) -> None:
 @app.command("daily")
 def daily(
     home: Home,
-    out: Annotated[Path, typer.Option("--out", help="Folder that the report is put in.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder that the report is put in.", show_default=False)
+    ] = None,
 ) -> None:
-    """Write the report of the last 24 hours, with the week and the month; prints where it is."""
+    """Write the report of the last 24 hours, with the week and the month; prints where it went.
+
+    It goes to the folder, and to the folder and the addresses of [report] in the home's service.toml.
+    """
     from waferlens.settings.service import load_service_settings
     from waferlens.storage.stored import clock_ms
-    from waferlens.wiring.daily import write_daily_report
+    from waferlens.wiring.daily import daily_report, deliver_report
     from waferlens.wiring.record import open_record
     from waferlens.wiring.review import open_review
+    from waferlens.wiring.watch import conclude
 
     record, settings = open_record(home), load_service_settings(home)
     review = open_review(record, settings.review, settings.num_points())
-    console.print_line(str(write_daily_report(record, review, settings.watch, clock_ms() + 1, out)))
+    report = daily_report(record, review, settings.watch, clock_ms() + 1)
+    conclude(record.database, "daily", [], report.figures())
+    for place in deliver_report(report, settings.report, out):
+        console.print_line(place)
 
 
 @app.command("alarms")
@@ -153,7 +164,7 @@ def alarms(
     as_json: AsJson = False,
 ) -> None:
     """The open alarms; acknowledge or clear one."""
-    from waferlens.monitoring.drift_page import moment
+    from waferlens.monitoring.drift_tables import moment
     from waferlens.wiring.alarms import acknowledge as take
     from waferlens.wiring.alarms import clear as close
     from waferlens.wiring.alarms import listed

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from waferlens.decision.intervals import clopper_pearson
 from waferlens.monitoring.availability import Availability
-from waferlens.monitoring.drift_page import moment
+from waferlens.monitoring.drift_tables import moment
 from waferlens.monitoring.escape import EscapeBound
 from waferlens.monitoring.pages import Section
 from waferlens.records import DecisionKind

@@ -65,16 +65,20 @@ class Drift:
 
     def told(self) -> str:
         """For people: what moved, where, by how much."""
-        where = (
-            "every station and product"
-            if self.cause.scope is Scope.ALL
-            else f"{self.cause.scope} {self.cause.name}"
-        )
+        more = f" (also {', '.join(self.statistics[1:])})" if len(self.statistics) > 1 else ""
+        return f"{self.where()}: {self.amount()}{more}"
+
+    def where(self) -> str:
+        """The cause in words."""
+        if self.cause.scope is Scope.ALL:
+            return "every station and product"
+        return f"{self.cause.scope} {self.cause.name}"
+
+    def amount(self) -> str:
+        """The statistic that alarmed first, and how far it moved."""
         first = self.statistics[0]
         relative = first in (Statistic.BRIGHTNESS, Statistic.ERROR)
-        amount = f"{100 * float(np.expm1(self.shift)):+.1f} %" if relative else f"{self.shift:+.2f}"
-        more = f" (also {', '.join(self.statistics[1:])})" if len(self.statistics) > 1 else ""
-        return f"{where}: {first} {amount}{more}"
+        return f"{first} " + (f"{100 * float(np.expm1(self.shift)):+.1f} %" if relative else f"{self.shift:+.2f}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from waferlens.evaluation.figures import (
     series_colour,
 )
 from waferlens.monitoring.drift import Drift
+from waferlens.monitoring.drift_tables import drift_tables
 from waferlens.monitoring.pages import Section
 from waferlens.monitoring.points import PointShift
 from waferlens.monitoring.wafer_rows import Statistic, WaferRows
@@ -27,11 +27,6 @@ from waferlens.storage.stored import DAY_MS
 _BINS = 120
 
 
-def moment(at_ms: int) -> str:
-    """Date and time, UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-
-
 def drift_sections(
     rows: WaferRows,
     since_ms: int,
@@ -39,44 +34,14 @@ def drift_sections(
     week: Sequence[Compared],
     points: Sequence[PointShift],
 ) -> list[Section]:
-    """since_ms: until then the levels were learned."""
-    return [
-        Section(
-            title="What moved",
-            text="Each row is one cause, however many streams saw it. A shift of brightness is of the lamp or the"
-            " camera: the detector takes it out before it judges.",
-            columns=("since", "raised", "what and where", "statistics"),
-            rows=[(moment(d.onset_ms), moment(d.raised_ms), d.told(), ", ".join(d.statistics)) for d in drifts],
-            nothing="Nothing moved.",
-        ),
-        Section(
-            title="Statistics over time",
-            text="Mean over a station's wafers, as its departure from the level of each image's own point.",
-            pictures=[_over_time(rows, statistic, since_ms, drifts) for statistic in Statistic],
-        ),
-        Section(
-            title="This week's PASS scores against the reference",
-            columns=("station, product", "D", "p (Holm)", "images", "worth", "alarm"),
-            rows=[
-                (
-                    c.name,
-                    f"{c.distance:.3f}",
-                    f"{c.adjusted_p:.2g}",
-                    f"{c.num_images:,}",
-                    f"{c.num_effective:,.0f}",
-                    "yes" if c.alarm else "no",
-                )
-                for c in week
-            ],
-            nothing="No reference was given, or too few images passed this week.",
-        ),
-        Section(
-            title="Inspection points that moved alone",
-            columns=("point", "score", "in its deviations", "p (Holm)"),
-            rows=[(p.point, f"{p.shift:+.2f}", f"{p.effect:+.2f}", f"{p.adjusted_p:.2g}") for p in points],
-            nothing="None.",
-        ),
-    ]
+    """The page's sections, with plots. since_ms: until then the levels were learned."""
+    moved, *tests = drift_tables(drifts, week, points)
+    plots = Section(
+        title="Statistics over time",
+        text="Mean over a station's wafers, as its departure from the level of each image's own point.",
+        pictures=[_over_time(rows, statistic, since_ms, drifts) for statistic in Statistic],
+    )
+    return [moved, plots, *tests]
 
 
 def _over_time(rows: WaferRows, statistic: Statistic, since_ms: int, drifts: Sequence[Drift]) -> Picture:

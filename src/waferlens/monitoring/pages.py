@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from waferlens.evaluation.figures import Picture
+if TYPE_CHECKING:  # figures draw with matplotlib, which a machine that only inspects does not have
+    from waferlens.evaluation.figures import Picture
 
 _TEMPLATE = "watch_page.html.j2"
 
@@ -24,6 +26,20 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     nothing: str = "Nothing."
     pictures: Sequence[Picture] = field(default=())
+
+
+def as_noted(sections: Sequence[Section]) -> list[dict[str, Any]]:
+    """Words and tables of sections, for JSON: a run of the watch keeps them for the station. Without pictures."""
+    return [
+        {
+            "title": each.title,
+            "text": each.text,
+            "columns": list(each.columns),
+            "rows": [list(row) for row in each.rows],
+            "nothing": each.nothing,
+        }
+        for each in sections
+    ]
 
 
 def render_page(title: str, sections: Sequence[Section], lead: str = "") -> str:

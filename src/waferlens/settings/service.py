@@ -17,6 +17,7 @@ from waferlens.inspection.places import MapOptions
 from waferlens.inspection.service import ServiceOptions
 from waferlens.lifecycle.guardrails import GuardrailOptions
 from waferlens.lifecycle.replay import ShadowOptions
+from waferlens.monitoring.mail import MailOptions
 from waferlens.monitoring.options import WatchOptions
 from waferlens.review.policy import ReviewOptions
 
@@ -43,6 +44,13 @@ class StationOptions(BaseModel, frozen=True, extra="forbid"):
     idle_minutes: float = Field(10.0, gt=0, le=720, description="without use until it asks for the password again")
 
 
+class ReportOptions(BaseModel, frozen=True, extra="forbid"):
+    """Where the daily report goes."""
+
+    folder: Path | None = Field(None, description="that it is dropped in; none: only where the command says")
+    mail: MailOptions | None = Field(None, description="who gets it by mail; none: nobody")
+
+
 class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     """HOME/service.toml. Without products every product and point is accepted."""
 
@@ -52,6 +60,7 @@ class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
     review: ReviewOptions = ReviewOptions()
     station: StationOptions = StationOptions()
     watch: WatchOptions = WatchOptions()
+    report: ReportOptions = ReportOptions()
     guardrails: GuardrailOptions = GuardrailOptions()
     shadow: ShadowOptions = ShadowOptions()
     max_upload_bytes: int = Field(8_388_608, ge=1024, description="of one image")
@@ -113,6 +122,11 @@ def bundles_folder(home: Path) -> Path:
     """``WAFERLENS_BUNDLES``: where registered bundles are, when several homes share a record; else in the home."""
     told = _told("WAFERLENS_BUNDLES")
     return home / "bundles" if told is None else Path(told)
+
+
+def mail_password() -> str | None:
+    """``WAFERLENS_MAIL_PASSWORD``: of ``[report.mail]``'s user at the relay."""
+    return _told("WAFERLENS_MAIL_PASSWORD")
 
 
 def client_key() -> str | None:

@@ -102,20 +102,20 @@ def alarms_between(connection: Connection, since_ms: int, until_ms: int) -> list
 
 def acknowledge_alarm(connection: Connection, seq: int, person: str, at_ms: int) -> StoredAlarm:
     """Somebody has seen it; the first one stays. Raises NotFound, Conflict when it is cleared."""
-    alarm = _find(connection, seq)
+    alarm = find_alarm(connection, seq)
     if alarm.cleared_ms is not None:
         raise Conflict("this alarm is cleared", expected="an open alarm", found=str(seq))
     if alarm.acknowledged_ms is None:
         _change(connection, seq, acknowledged_ms=at_ms, acknowledged_by=person)
-    return _find(connection, seq)
+    return find_alarm(connection, seq)
 
 
 def clear_alarm(connection: Connection, seq: int, person: str, at_ms: int) -> StoredAlarm:
     """Its cause is gone, somebody says. Raises NotFound, Conflict when it was cleared before."""
-    if _find(connection, seq).cleared_ms is not None:
+    if find_alarm(connection, seq).cleared_ms is not None:
         raise Conflict("this alarm is cleared already", expected="an open alarm", found=str(seq))
     _change(connection, seq, cleared_ms=at_ms, cleared_by=person)
-    return _find(connection, seq)
+    return find_alarm(connection, seq)
 
 
 def open_by_kind(connection: Connection) -> dict[AlarmKind, int]:
@@ -137,7 +137,8 @@ def last_runs(connection: Connection) -> dict[str, tuple[int, dict[str, Any]]]:
     return {row.part: (int(row.ran_ms), json.loads(row.figures)) for row in rows}
 
 
-def _find(connection: Connection, seq: int) -> StoredAlarm:
+def find_alarm(connection: Connection, seq: int) -> StoredAlarm:
+    """One alarm. Raises NotFound."""
     row = connection.execute(select(alarms).where(alarms.c.seq == seq)).mappings().first()
     if row is None:
         raise NotFound("no such alarm", found=str(seq))

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from waferlens.errors import DataError
+from waferlens.errors import DataError, OptionsError
 from waferlens.monitoring.availability import availability
 from waferlens.monitoring.daily import AlarmLine, Figures, Share, report_sections
-from waferlens.monitoring.drift_page import moment
+from waferlens.monitoring.drift_tables import moment
 from waferlens.monitoring.escape import EscapeBound
+from waferlens.monitoring.mail import report_mail, send_mail
 from waferlens.monitoring.options import WatchOptions
-from waferlens.monitoring.pages import write_page
+from waferlens.monitoring.pages import Section, as_noted, render_page
 from waferlens.records import DecisionKind
 from waferlens.review.figures import Period
+from waferlens.settings.service import ReportOptions, mail_password
 from waferlens.storage.alarms import StoredAlarm, alarms_between
+from waferlens.storage.blobs import write_atomically
 from waferlens.storage.inspections import hourly_counts
 from waferlens.storage.stored import DAY_MS
 from waferlens.storage.watched import busy_minutes, latencies
@@ -29,19 +34,78 @@ from waferlens.wiring.review import Review
 _PERIODS = (("day", 1), ("week", 7), ("month", 30))
 
 
-def write_daily_report(record: Record, review: Review, options: WatchOptions, until_ms: int, out: Path) -> Path:
-    """The report of the day that ends at ``until_ms``, with the week and the month until then; the file's path.
+@dataclass(frozen=True, kw_only=True)
+class DailyReport:
+    """The report of one day. date: YYYY-MM-DD, UTC. page: as HTML."""
 
-    Raises DatabaseLost, OSError.
+    date: str
+    title: str
+    lead: str
+    sections: list[Section]
+
+    @property
+    def page(self) -> str:
+        """One file that asks nothing of the network."""
+        return render_page(self.title, self.sections, self.lead)
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"daily-{self.date}.html"
+
+    def words(self) -> str:
+        """The first table and the alarms, for a mail that is read before the page is opened."""
+        line, alarms = self.sections[0], self.sections[1]
+        day = [f"{row[0]}: {row[1]}" for row in line.rows]
+        raised = [f"{row[0]}  {row[1]}: {row[2]} ({row[3]})" for row in alarms.rows] or ["none"]
+        return "\n".join([self.lead, "", *day, "", "Alarms of the day:", *raised, "", "The page is attached."])
+
+    def figures(self) -> dict[str, Any]:
+        """For the station."""
+        return {"title": self.title, "lead": self.lead, "sections": as_noted(self.sections)}
+
+
+def daily_report(record: Record, review: Review, options: WatchOptions, until_ms: int) -> DailyReport:
+    """The report of the day that ends at ``until_ms``, with the week and the month until then.
+
+    Raises DatabaseLost.
     """
     day, week, month = (
         figures_of(record, review, options, name, until_ms - days * DAY_MS, until_ms) for name, days in _PERIODS
     )
     date = time.strftime("%Y-%m-%d", time.gmtime((until_ms - 1) / 1000))
-    path = out / f"daily-{date}.html"
-    lead = f"The 24 hours until {moment(until_ms)} UTC. Intervals are exact, 95 %."
-    write_page(path, f"The line on {date}", report_sections(day, week, month), lead)
+    return DailyReport(
+        date=date,
+        title=f"The line on {date}",
+        lead=f"The 24 hours until {moment(until_ms)} UTC. Intervals are exact, 95 %.",
+        sections=report_sections(day, week, month),
+    )
+
+
+def write_daily_report(report: DailyReport, out: Path) -> Path:
+    """Put the report in a folder, whole or not at all; the file's path. Raises OSError."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / report.name
+    write_atomically(path, report.page.encode())
     return path
+
+
+def deliver_report(report: DailyReport, options: ReportOptions, out: Path | None = None) -> list[str]:
+    """Drop the report in the folder and mail it, as configured; out: another folder too. Where it went.
+
+    Raises OptionsError where it would go nowhere, OSError, DeliveryFailed: what was dropped before stays.
+    """
+    folders = [folder for folder in (out, options.folder) if folder is not None]
+    if not folders and options.mail is None:
+        raise OptionsError("the report would go nowhere", expected="--out, or [report] in the home's service.toml")
+    went = [str(write_daily_report(report, folder)) for folder in dict.fromkeys(folders)]
+    if options.mail is not None:
+        told = report_mail(
+            options.mail, subject=report.title, text=report.words(), name=report.name, page=report.page
+        )
+        send_mail(options.mail, told, mail_password())
+        went.append(f"mailed to {', '.join(options.mail.to)}")
+    return went
 
 
 def figures_of(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from waferlens.errors import DataError, OptionsError
@@ -56,3 +59,8 @@ def find_escapes(
             )
         )
     return bound, strata, findings
+
+
+def escape_figures(bound: EscapeBound, strata: Sequence[Stratum]) -> dict[str, Any]:
+    """For the metrics and the station: the bound, and what was audited of each range of scores."""
+    return vars(bound) | {"reached": bound.reached, "strata": [vars(stratum) for stratum in strata]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from waferlens.storage.alarms import AlarmKind, Finding
 from waferlens.storage.database import Database
 from waferlens.storage.watched import PointSeen, points_seen
 
+_MOST_NOTED = 200
 _SCATTERED = (Signature.RANDOM, Signature.NONE)
 
 
@@ -45,6 +47,7 @@ def find_signatures(
         by_product[point.product].append(point)
     wafers: dict[str, Shown] = {}
     lots: dict[str, Shown] = {}
+    product_of: dict[str, str] = {}
     without = []
     for product, points in sorted(by_product.items()):
         told = maps.get(product)
@@ -58,13 +61,47 @@ def find_signatures(
         for lot in sorted({lot for lot in lot_of if lot}):
             rows = [row for row, own in enumerate(lot_of) if own == lot]
             if len(rows) > 1:
+                product_of[lot] = product
                 lots[lot] = finder.of_lot(defective[rows], inspected[rows])
     return SignaturesFound(
         wafers=wafers,
         lots=lots,
         without_map=tuple(without),
-        findings=[_finding(lot, shown, since_ms, until_ms) for lot, shown in lots.items() if _tells(shown)],
+        findings=[
+            _finding(lot, product_of[lot], shown, since_ms, until_ms)
+            for lot, shown in lots.items()
+            if _tells(shown)
+        ],
     )
+
+
+def signature_figures(found: SignaturesFound, since_ms: int, until_ms: int) -> dict[str, Any]:
+    """For the station: what lots and wafers show, those with a pattern first, and products without a map."""
+
+    def told(shown: Mapping[str, Shown], kind: str) -> list[dict[str, Any]]:
+        rows = [
+            {
+                "of": kind,
+                "name": name,
+                "signature": str(each.signature),
+                "where": each.where,
+                "cause": each.cause,
+                "chance": each.chance,
+                "num_points": len(each.points),
+            }
+            for name, each in shown.items()
+        ]
+        scattered = tuple(map(str, _SCATTERED))
+        return sorted(rows, key=lambda row: str(row["signature"]) in scattered)[:_MOST_NOTED]
+
+    return {
+        "since_ms": since_ms,
+        "until_ms": until_ms,
+        "num_wafers": len(found.wafers),
+        "lots": told(found.lots, "lots"),
+        "wafers": told(found.wafers, "wafers"),
+        "without_map": list(found.without_map),
+    }
 
 
 def _tells(shown: Shown) -> bool:
@@ -87,12 +124,18 @@ def _tables(points: Sequence[PointSeen], num_points: int) -> tuple[list[str], Bo
     return names, defective, inspected, lots
 
 
-def _finding(lot: str, shown: Shown, since_ms: int, until_ms: int) -> Finding:
+def _finding(lot: str, product: str, shown: Shown, since_ms: int, until_ms: int) -> Finding:
     return Finding(
         kind=AlarmKind.SIGNATURE,
         key=f"{lot}/{shown.signature}",
         title=f"lot {lot} shows {shown.signature} ({shown.where}); likely {shown.cause}",
-        detail={"lot": lot, "signature": shown.signature, "where": shown.where, "points": list(shown.points)},
+        detail={
+            "lot": lot,
+            "product": product,
+            "signature": shown.signature,
+            "where": shown.where,
+            "points": list(shown.points),
+        },
         onset_ms=since_ms,
         at_ms=until_ms,
     )

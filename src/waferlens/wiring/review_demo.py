@@ -41,6 +41,20 @@ PEOPLE = {
 NOVEL = DefectKind.RESIDUE
 """The kind that comes up in the last lot and has no class."""
 
+_WATCH = """# A young record of a small line: short baselines, its own volume. The budgets are the defaults.
+[watch]
+baseline_days = 1.0
+
+[watch.drift]
+wafers_per_group = 5
+baseline_groups = 20
+wafers_per_quarter = 14_400
+
+[watch.novel]
+images_per_month = 2_500
+least_history = 250
+"""
+
 _FIRST_WAFER = 300_000  # of no part of a data set
 _LOTS, _WAFERS, _POINTS = 3, 3, 24
 _KNOWN_POINTS = 16
@@ -65,13 +79,13 @@ def write_settings(home: Path, fab_file: Path) -> None:
     file = home / FILE_NAME
     if file.exists():
         return
-    fab = _fab_of(fab_file)
+    fab = fab_of(fab_file)
     sites = len(fab.options.families) * fab.options.sites_per_family
     file.write_text(
         f"[products.demo]\nnum_points = {fab.layout.num_points}\n\n"
         f"[products.demo.map]\nsites_per_die = {sites}\n\n"
         "[review]\ninclude_reject = true\n"
-        "double_share = 0.5\nblind_share = 0.3\naudit_share = 0.1\nknown_share = 0.2\n",
+        "double_share = 0.5\nblind_share = 0.3\naudit_share = 0.1\nknown_share = 0.2\n\n" + _WATCH,
         encoding="utf-8",
     )
 
@@ -87,7 +101,7 @@ def fill_station(service: Service, fab_file: Path, told: Told) -> dict[str, str]
     if not _create_people(service):
         return facts
     told.say("inspecting lots for the review station")
-    fab = _fab_of(fab_file)
+    fab = fab_of(fab_file)
     truths = dict(_inspect_all(service, fab, told))
     draws = Draws(b"the demo's people")
     inspectors = [who for who in known_people.values() if who.role is Role.INSPECTOR]
@@ -110,7 +124,8 @@ def _create_people(service: Service) -> bool:
     return True
 
 
-def _fab_of(file: Path) -> SyntheticFab:
+def fab_of(file: Path) -> SyntheticFab:
+    """The fab whose images a data set holds. file: its ``fab.json``."""
     kept = json.loads(file.read_text(encoding="utf-8"))
     return SyntheticFab(FabOptions.model_validate(kept["options"]), kept["seed"])
 

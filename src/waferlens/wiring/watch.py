@@ -14,7 +14,9 @@ import numpy as np
 from waferlens.bundle.contents import Reference
 from waferlens.errors import DataError
 from waferlens.monitoring.drift import Drift, stream_names, watch_drift
+from waferlens.monitoring.drift_tables import drift_series, drift_tables
 from waferlens.monitoring.options import WatchOptions
+from waferlens.monitoring.pages import as_noted
 from waferlens.monitoring.points import PointShift, moved_points
 from waferlens.monitoring.wafer_rows import (
     SeenImages,
@@ -133,7 +135,10 @@ def read_images(database: Database, since_ms: int, until_ms: int) -> tuple[SeenI
 
 
 def drift_figures(found: DriftFound) -> dict[str, Any]:
-    """For the metrics: KS of every stream; where each statistic of the last day lies, in baseline deviations."""
+    """For the metrics: KS of every stream; where each statistic of the last day lies, in baseline deviations.
+
+    For the station: what the page says in words and tables, and every stream over time.
+    """
     rows, shifts = found.rows, []
     settled, last = rows.at_ms < found.since_ms, rows.at_ms >= rows.at_ms.max() - DAY_MS
     for station, product in stream_names(rows):
@@ -144,7 +149,15 @@ def drift_figures(found: DriftFound) -> dict[str, Any]:
             if len(normal) > 1 and len(now) and normal.std() > 0:
                 value = (float(now.mean()) - float(normal.mean())) / float(normal.std())
                 shifts.append([station, product, str(statistic), value])
-    return {"week": [[*c.name.split(", ", 1), c.distance, c.adjusted_p] for c in found.week], "shifts": shifts}
+    return {
+        "week": [[*c.name.split(", ", 1), c.distance, c.adjusted_p] for c in found.week],
+        "shifts": shifts,
+        "sections": as_noted(drift_tables(found.drifts, found.week, found.points)),
+        "series": drift_series(rows, found.since_ms),
+        "drifts": [[d.raised_ms, list(d.statistics)] for d in found.drifts],
+        "num_images": found.num_images,
+        "model_version": found.model_version,
+    }
 
 
 def _drift_findings(found: DriftFound, at_ms: int) -> list[Finding]:

@@ -1,190 +1,212 @@
-"""Days of a line in minutes: normal work, a lamp that drifts, a kind of defect that nobody has named; the alarms
-come.
+"""Days of a line in minutes: the watch runs beside them by the fab's own clock, and its alarms come.
 
-Real images of the synthetic fab through a real bundle into a real record, fewer points a wafer than a real day
-has. Each image is inferred once and recorded as the service would record it, at the fab's own time; the watch
-then runs hour by hour. Knows no HTTP.
+Real images of the synthetic fab through a real bundle into a real record. Each is inferred once and recorded as
+the service would record it, at the fab's own time; the watch of ``waferlens monitor`` then runs every hour of the
+fab, with the home's own options. Only the people are missing: no image of these days is queued for review. Knows
+no HTTP.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from waferlens.bundle.contents import Reference, load_reference
 from waferlens.decision.thresholds import Thresholds
 from waferlens.errors import DataError
-from waferlens.images.synth.defects import KNOWN_KINDS, DefectKind
 from waferlens.images.synth.fab import SyntheticFab
+from waferlens.images.synth.wafer import lot_name, wafer_name
 from waferlens.inspection.inspector import Inspector
 from waferlens.monitoring.appearance import describe
-from waferlens.monitoring.drift import DriftOptions
-from waferlens.monitoring.novel import NovelOptions
 from waferlens.monitoring.options import WatchOptions
-from waferlens.records import DecisionKind, Inspection, Pixels
+from waferlens.records import DecisionKind, Inspection
+from waferlens.storage.alarms import AlarmKind, alarms_of
 from waferlens.storage.inspections import insert_inspection
 from waferlens.storage.stored import DAY_MS, HOUR_MS, StoredInspection, clock_ms, latent_bytes, new_id
 from waferlens.storage.watched import add_appearances
+from waferlens.wiring.daily import daily_report
+from waferlens.wiring.escapes import escape_figures, find_escapes
 from waferlens.wiring.novelty import find_novel
+from waferlens.wiring.patterns import find_signatures, signature_figures
 from waferlens.wiring.record import Record
+from waferlens.wiring.serve import Service
 from waferlens.wiring.told import Told
 from waferlens.wiring.watch import conclude, drift_figures, find_drift
+from waferlens.wiring.watch_days import DaysPlan, DrawnImage, draw_days
+
+_MOST_ALARMS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoPlan:
-    """How many days of which work. Wafers a day, points a wafer; shares of images with a defect."""
+class Came:
+    """An alarm of these days. ran_ms: the fab's time when the watch ran that raised it."""
 
-    days: int = 8
-    wafers_per_day: int = 60
-    points_per_wafer: int = 4
-    drifts_from_day: float = 5.0
-    full_gain: float = 1.08
-    novel_from_day: float = 6.0
-    novel_kind: DefectKind = DefectKind.RESIDUE
-    novel_rate: float = 0.12
-    known_rate: float = 0.02
-    station: int = 1
-    seed: int = 31
+    kind: AlarmKind
+    title: str
+    ran_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoAlarms:
-    """What came. wafers_until_*: inspected from the begin of the cause to its alarm; None where none came."""
+class StreamedDays:
+    """What came of the days. drift: the first alarm that names the drifting station; novel: the first crowd of no
+    known class, both only after their cause began; others: every other alarm, causes or none of their own."""
 
+    plan: DaysPlan
+    begins_ms: int
     num_images: int
-    num_wafers: int
-    wafers_until_drift: int | None
-    wafers_until_novel: int | None
-    titles: tuple[str, ...]
+    num_doubtful: int
+    seconds: float
+    drift: Came | None
+    novel: Came | None
+    others: tuple[Came, ...]
 
     def facts(self) -> dict[str, str]:
         """For people."""
-        drift, novel = self.wafers_until_drift, self.wafers_until_novel
+        plan = self.plan
+        others = "; ".join(came.title for came in self.others) or "none"
         return {
-            "streamed": f"{self.num_images:,} images of {self.num_wafers:,} wafers",
-            "the lamp's drift": "not found" if drift is None else f"alarmed after {drift} wafers",
-            "the new defect": "not found" if novel is None else f"alarmed after {novel} wafers",
-            "alarms": "; ".join(self.titles) or "none",
+            "days streamed": f"{plan.days:g} days of a line, {plan.num_wafers:,} wafers, {self.num_images:,}"
+            f" images ({self.num_doubtful:,} did not pass), in {self.seconds:.0f} s",
+            f"station-{plan.station}'s lamp, {plan.full_gain - 1:+.0%} over {plan.drift_days:g} days": self._told(
+                self.drift, plan.drifts_from_day
+            ),
+            f"{plan.novel_kind}, unknown, 1 image in {1 / plan.novel_rate:.0f}": self._told(
+                self.novel, plan.novel_from_day
+            ),
+            "other alarms of these days": others,
         }
 
+    def wafers_until(self, came: Came, from_day: float) -> int:
+        """Wafers inspected from the begin of the cause to the run of the watch that told it."""
+        return round(self._days_until(came, from_day) * self.plan.wafers_per_day)
 
-DEMO_WATCH = WatchOptions(
-    baseline_days=2.5,
-    drift=DriftOptions(wafers_per_group=3, baseline_groups=12, wafers_per_quarter=5_400, open_days=30.0),
-    novel=NovelOptions(
-        least_history=60,
-        images_per_month=3_000,
-        windows=(40, 100),
-        crowds=(5, 7, 9, 12, 16),
-        num_components=8,
-    ),
-)
-"""A young record with few images: short baselines. A real line keeps the defaults."""
+    def _days_until(self, came: Came, from_day: float) -> float:
+        return (came.ran_ms - self.begins_ms) / DAY_MS - from_day
+
+    def _told(self, came: Came | None, from_day: float) -> str:
+        if came is None:
+            return "no alarm"
+        hours = 24 * self._days_until(came, from_day)
+        return f"alarm after {self.wafers_until(came, from_day):,} wafers, {hours:.1f} h of the fab: {came.title}"
 
 
-def stream_days(record: Record, bundle: Path, plan: DemoPlan, told: Told) -> DemoAlarms:
-    """Stream the plan's days into a record and watch them; the alarms are in the record then.
+def stream_days(
+    record: Record,
+    options: WatchOptions,
+    bundle: Path,
+    fab: SyntheticFab,
+    *,
+    plan: DaysPlan | None = None,
+    workers: int = 1,
+    told: Told,
+) -> StreamedDays:
+    """Stream the days into a record and watch them; the alarms stand in the record then. The last day ends now.
 
-    The last day ends now. Raises BundleError, EngineError, DatabaseLost.
+    workers: processes that draw. Raises BundleError, EngineError, DatabaseLost.
     """
-    inspector, begins_ms = Inspector.load(bundle), clock_ms() - plan.days * DAY_MS
-    fab, total = SyntheticFab(seed=plan.seed), plan.days * plan.wafers_per_day
-    seen = 0
-    for wafer, images in enumerate(_wafers(fab, plan)):
-        at_ms = begins_ms + round((wafer + 1) * DAY_MS / plan.wafers_per_day) - 1
-        looks = []
-        with record.database.writing() as connection:
-            for point, station, pixels in images:
-                inspection = inspector.inspect_pixels(pixels, f"WF-{wafer:06d}-{point}")
-                name = record.blobs.put(_png(pixels))
-                stored = _stored(inspection, inspector.thresholds, pixels, name, (wafer, point, station), at_ms)
-                insert_inspection(connection, stored)
-                if stored.decision is not DecisionKind.PASS:
-                    looks.append(
-                        (stored.id, describe(pixels, inspection.inference.heatmap).astype("<f4").tobytes())
-                    )
-                seen += 1
-            add_appearances(connection, looks)
-        told.count(wafer + 1, total)
-    return _watched(record, plan, begins_ms, seen, total)
-
-
-def _watched(record: Record, plan: DemoPlan, begins_ms: int, num_images: int, num_wafers: int) -> DemoAlarms:
-    """Run both watches over the whole, as if every hour; when each alarm came is in what they found."""
-    until_ms = begins_ms + plan.days * DAY_MS + HOUR_MS
-    found = find_drift(record.database, DEMO_WATCH, until_ms=until_ms)
-    conclude(record.database, "drift", found.findings, drift_figures(found))
-    name, since_ms = f"station-{plan.station}", begins_ms + round(plan.drifts_from_day * DAY_MS)
-    drifts = [d for d in found.drifts if d.raised_ms >= since_ms and d.cause.name.startswith(name)]
-    titles = [finding.title for finding in found.findings]
-    novel_ms, crowds = begins_ms + round(plan.novel_from_day * DAY_MS), []
-    try:
-        novel = find_novel(record.database, DEMO_WATCH, until_ms)
-    except DataError:  # too few doubtful images came to compare with
-        pass
-    else:
-        conclude(record.database, "novel", novel.findings)
-        titles += [finding.title for finding in novel.findings]
-        crowds = [crowd for crowd in novel.crowds if crowd.raised_ms >= novel_ms and not crowd.known]
-    return DemoAlarms(
-        num_images=num_images,
-        num_wafers=num_wafers,
-        wafers_until_drift=_wafers_between(since_ms, min((d.raised_ms for d in drifts), default=None), plan),
-        wafers_until_novel=_wafers_between(novel_ms, min((c.raised_ms for c in crowds), default=None), plan),
-        titles=tuple(titles),
+    plan, started = plan or DaysPlan(), time.perf_counter()
+    inspector, reference = Inspector.load(bundle), load_reference(bundle)
+    begins_ms, num, num_doubtful, came = clock_ms() - round(plan.days * DAY_MS), 0, 0, list[Came]()
+    watched_ms = begins_ms
+    for wafer, images in enumerate(draw_days(fab, plan, workers)):
+        at_ms = begins_ms + round(plan.day_of(wafer) * DAY_MS) - 1
+        num_doubtful += _inspect(record, inspector, images, at_ms)
+        num += len(images)
+        told.count(wafer + 1, plan.num_wafers)
+        if at_ms - watched_ms >= HOUR_MS or wafer + 1 == plan.num_wafers:
+            watched_ms = at_ms + 1
+            for more in watch_once(record, options, reference, watched_ms):
+                came.append(more)
+                told.say(f"day {(watched_ms - begins_ms) / DAY_MS:.1f} of the fab, alarm: {more.title}")
+    drift, novel = _of_the_lamp(came, plan, begins_ms), _of_the_new(came, plan, begins_ms)
+    return StreamedDays(
+        plan=plan,
+        begins_ms=begins_ms,
+        num_images=num,
+        num_doubtful=num_doubtful,
+        seconds=time.perf_counter() - started,
+        drift=drift,
+        novel=novel,
+        others=tuple(each for each in came if each not in (drift, novel)),
     )
 
 
-def _wafers_between(since_ms: int, raised_ms: int | None, plan: DemoPlan) -> int | None:
-    if raised_ms is None:
-        return None
-    return max(1, round((raised_ms - since_ms) / DAY_MS * plan.wafers_per_day))
+def finish_watch(service: Service) -> None:
+    """Once, what a line runs hourly or daily besides: signatures, escapes, the daily report."""
+    database, settings, until_ms = service.record.database, service.settings, clock_ms() + 1
+    maps = {name: product.map for name, product in settings.products.items()}
+    since_ms = until_ms - DAY_MS
+    found = find_signatures(database, settings.watch, maps, since_ms, until_ms)
+    conclude(database, "signatures", found.findings, signature_figures(found, since_ms, until_ms))
+    bound, strata, findings = find_escapes(database, settings.watch, until_ms - 30 * DAY_MS, until_ms)
+    conclude(database, "escape", findings, escape_figures(bound, strata))
+    report = daily_report(service.record, service.review, settings.watch, until_ms)
+    conclude(database, "daily", [], report.figures())
 
 
-def _wafers(fab: SyntheticFab, plan: DemoPlan) -> Iterator[list[tuple[int, int, Pixels]]]:
-    """(point, station, pixels) of the images of each wafer, in the order of time."""
-    rng = np.random.default_rng(plan.seed)
-    for wafer in range(plan.days * plan.wafers_per_day):
-        day, images = wafer / plan.wafers_per_day, []
-        for point in map(int, rng.choice(fab.layout.num_points, plan.points_per_wafer, replace=False)):
-            kind = _kind_of(day, plan, rng)
-            image = fab.render(wafer, point) if kind is None else fab.render_kind(wafer, point, kind)
-            pixels = image.pixels
-            if image.meta.station == plan.station and day >= plan.drifts_from_day:
-                gain = 1 + (plan.full_gain - 1) * min(1.0, day - plan.drifts_from_day)
-                pixels = np.clip(np.rint(pixels * gain), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
-            images.append((point, image.meta.station, pixels))
-        yield images
+def watch_once(record: Record, options: WatchOptions, reference: Reference, until_ms: int) -> list[Came]:
+    """One run of ``monitor drift`` and ``monitor novel`` as of a moment; the alarms that are new.
+
+    A record that is too young says nothing yet. Raises DatabaseLost.
+    """
+    new: list[int] = []
+    try:
+        found = find_drift(record.database, options, reference, until_ms)
+        new += conclude(record.database, "drift", found.findings, drift_figures(found))
+        new += conclude(record.database, "novel", find_novel(record.database, options, until_ms).findings)
+    except DataError:
+        pass
+    if not new:
+        return []
+    with record.database.reading() as connection:
+        raised = [each for each in alarms_of(connection, only_open=True, limit=_MOST_ALARMS) if each.seq in new]
+    return [Came(kind=each.kind, title=each.title, ran_ms=until_ms) for each in raised]
 
 
-def _kind_of(day: float, plan: DemoPlan, rng: np.random.Generator) -> DefectKind | None:
-    if day >= plan.novel_from_day and rng.random() < plan.novel_rate:
-        return plan.novel_kind
-    return KNOWN_KINDS[int(rng.integers(len(KNOWN_KINDS)))] if rng.random() < plan.known_rate else None
+def _of_the_lamp(came: list[Came], plan: DaysPlan, begins_ms: int) -> Came | None:
+    since_ms = begins_ms + plan.drifts_from_day * DAY_MS
+    where = f"station station-{plan.station}: "
+    found = (e for e in came if e.kind is AlarmKind.DRIFT and e.ran_ms > since_ms and where in e.title)
+    return next(found, None)
+
+
+def _of_the_new(came: list[Came], plan: DaysPlan, begins_ms: int) -> Came | None:
+    since_ms = begins_ms + plan.novel_from_day * DAY_MS
+    return next((e for e in came if e.kind is AlarmKind.NOVEL and e.ran_ms > since_ms), None)
+
+
+def _inspect(record: Record, inspector: Inspector, images: list[DrawnImage], at_ms: int) -> int:
+    """Infer, decide and record the images of one wafer; how many did not pass."""
+    stored, looks = [], []
+    for image in images:
+        inspection = inspector.inspect_pixels(image.pixels, f"{wafer_name(image.wafer)}-{image.point}")
+        name = record.blobs.put(image.file, durable=False)  # they can be made again
+        one = _stored(inspection, inspector.thresholds, image, name, at_ms)
+        stored.append(one)
+        if one.decision is not DecisionKind.PASS:
+            looks.append((one.id, describe(image.pixels, inspection.inference.heatmap).astype("<f4").tobytes()))
+    with record.database.writing() as connection:
+        for one in stored:
+            insert_inspection(connection, one)
+        add_appearances(connection, looks)
+    return len(looks)
 
 
 def _stored(
-    inspection: Inspection,
-    thresholds: Thresholds,
-    pixels: Pixels,
-    original: str,
-    place: tuple[int, int, int],
-    at_ms: int,
+    inspection: Inspection, thresholds: Thresholds, image: DrawnImage, original: str, at_ms: int
 ) -> StoredInspection:
-    inference, (wafer, point, station) = inspection.inference, place
+    inference, ms = inspection.inference, inspection.inference_time_ms
     return StoredInspection(
         id=new_id(at_ms),
         received_ms=at_ms,
-        wafer_id=f"WF-{wafer:06d}",
-        inspection_point=point,
+        wafer_id=wafer_name(image.wafer),
+        inspection_point=image.point,
         product="demo",
-        lot_id=f"LOT-{wafer // 25:05d}",
-        station=f"station-{station}",
+        lot_id=lot_name(image.wafer),
+        station=f"station-{image.station}",
         decision=inspection.decision.kind,
         confidence=inspection.decision.confidence,
         reason=inspection.decision.reason,
@@ -197,15 +219,9 @@ def _stored(
         score_name=thresholds.score_name,
         model_version=inspection.model_version,
         original=original,
-        num_bytes=pixels.size,
-        inference_ms=inspection.inference_time_ms,
-        timings={"inference": round(inspection.inference_time_ms, 3)},
+        num_bytes=len(image.file),
+        inference_ms=ms,
+        timings={"inference": round(ms, 3)},
         latent=latent_bytes(inference.latent),
-        brightness=float(pixels.mean()) / float(np.iinfo(pixels.dtype).max),
+        brightness=float(image.pixels.mean()) / float(np.iinfo(image.pixels.dtype).max),
     )
-
-
-def _png(pixels: Pixels) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()

@@ -79,7 +79,7 @@ def a_real_service(home: Path, bundle: Path, settings: ServiceSettings = SETTING
 @contextmanager
 def a_demo_station(folder: Path) -> Iterator[line.Served]:
     """What ``waferlens demo`` left, served again."""
-    home, bundle = folder / "home", folder / "bundle"
+    home, bundle = folder / "service", folder / "bundle"
     service = start_service(
         load_facts(bundle), open_record(home), load_service_settings(home), open_timed_engine(bundle)
     )

@@ -30,10 +30,13 @@ SIGNED_IN = {
     "POST /station/review/items/{item_id}/release", "GET /station/review/items/{item_id}/image.png",
     "GET /station/review/items/{item_id}/expected.png", "GET /station/review/items/{item_id}/deviation.png",
     "GET /station/atlas", "POST /station/atlas/label", "POST /station/atlas/undo", "GET /station/figures",
-    "GET /station/figures/{person}",
+    "GET /station/figures/{person}", "GET /station/watch", "GET /station/watch/alarms/{seq}",
+    "GET /station/watch/drift", "GET /station/watch/signatures", "GET /station/watch/escapes",
+    "GET /station/watch/report",
 }  # fmt: skip
 ENGINEERING = {
-    "POST /station/alarms/{seq}/clear", "GET /station/model", "POST /station/model", "POST /station/model/band",
+    "POST /station/alarms/{seq}/clear", "POST /station/watch/alarms/{seq}/name",
+    "GET /station/model", "POST /station/model", "POST /station/model/band",
     "GET /station/audit",
     "GET /station/classes", "POST /station/classes/add", "POST /station/classes/retire",
     "POST /station/known/add", "POST /station/known/retire",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from busy import PASSWORD
+from watch_line import watch_everything
 
 from browser import open_page, sign_in
 
@@ -15,9 +16,17 @@ PAGES = (
     "/station", "/station/review", "/station/arbitration", "/station/wafers", "/station/wafers/WF-000126",
     "/station/wafers/WF-000126?by=score", "/station/lots/LOT-00005", "/station/inspections/{inspection}",
     "/station/atlas", "/station/figures", "/station/figures/eve", "/station/classes", "/station/model",
+    "/station/watch", "/station/watch/alarms/1", "/station/watch/alarms/2", "/station/watch/drift",
+    "/station/watch/signatures", "/station/watch/escapes", "/station/watch/report",
     "/station/model?review=1&reject=9", "/station/rollout", "/station/people", "/station/audit?verify=true",
     "/station/nothing",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def watched_line(busy_station):
+    """Every part of the watch has run, and two alarms are open."""
+    watch_everything(busy_station)
 
 
 @pytest.fixture(scope="module")

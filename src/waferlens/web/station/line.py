@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 
 from waferlens.inspection.places import MapOptions
 from waferlens.monitoring.line import BUDGET_MS, LineWatch
@@ -21,6 +21,8 @@ from waferlens.wiring.serve import Service
 
 router = APIRouter(include_in_schema=False)
 
+To = Annotated[str, Form(max_length=200)]
+
 
 @router.get("/station")
 def line(request: Request) -> Response:
@@ -35,17 +37,17 @@ def line_again(request: Request) -> Response:
 
 
 @router.post("/station/alarms/{seq}/acknowledge")
-def take(request: Request, seq: Seq) -> Response:
-    """Somebody has seen an alarm and looks after it."""
+def take(request: Request, seq: Seq, to: To = "/station") -> Response:
+    """Somebody has seen an alarm and looks after it. to: the page that it was done on."""
     alarm = acknowledge(service_of(request).record, seq, caller(request).name)
-    return back_to("/station", f"You take: {alarm.title}")
+    return back_to(to, f"You take: {alarm.title}")
 
 
 @router.post("/station/alarms/{seq}/clear")
-def clear_it(request: Request, seq: Seq) -> Response:
-    """The cause of an alarm is gone."""
+def clear_it(request: Request, seq: Seq, to: To = "/station") -> Response:
+    """The cause of an alarm is gone. to: as above."""
     alarm = clear(service_of(request).record, seq, caller(request).name)
-    return back_to("/station", f"Cleared: {alarm.title}")
+    return back_to(to, f"Cleared: {alarm.title}")
 
 
 def _shown(request: Request) -> dict[str, Any]:

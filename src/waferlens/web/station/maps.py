@@ -119,6 +119,22 @@ def stacked_map(wafers: Mapping[str, Sequence[PointLine]], layout: MapOptions | 
     return _map(layout, marks, spacing, f"{name}: {len(wafers)} wafers on each other, {num_bad} points not passed")
 
 
+def marked_map(num_at: Mapping[int, int], layout: MapOptions | None, *, name: str) -> WaferMap:
+    """Where some images or defects of one or many wafers lie: how many at each point, larger marks for more."""
+    places, spacing = _places(layout, num_at)
+    most = max(num_at.values(), default=1)
+    marks = []
+    for number, (x, y) in places.items():
+        num = num_at.get(number, 0)
+        if not num:
+            marks.append(_mark(x, y, "none", 0.5 * spacing, title=f"point {number}: none"))
+            continue
+        size = spacing * (0.9 + 0.6 * math.sqrt(num / most))
+        letter = str(num) if num > 1 else ""
+        marks.append(_mark(x, y, str(DecisionKind.REJECT), size, title=f"point {number}: {num}", letter=letter))
+    return _map(layout, marks, spacing, f"{name}: {sum(num_at.values())} at {len(num_at)} points")
+
+
 def _places(
     layout: MapOptions | None, inspected: Mapping[int, object]
 ) -> tuple[dict[int, tuple[float, float]], float]:

@@ -16,6 +16,7 @@ from waferlens.web.station import (
     rolling,
     signing,
     wafers,
+    watching,
 )
 
 
@@ -23,5 +24,8 @@ def all_pages() -> tuple[APIRouter, ...]:
     """The routers of the station."""
     return tuple(
         part.router
-        for part in (signing, line, wafers, looking, reviewing, atlas, figures, labels, model, rolling, people)
+        for part in (
+            *(signing, line, wafers, looking, reviewing, atlas, figures, labels, model, rolling, people),
+            watching,
+        )
     )

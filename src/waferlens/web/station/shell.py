@@ -47,6 +47,7 @@ PLACES = (
     Place(path="/station/review", title="Review"),
     Place(path="/station/wafers", title="Wafers"),
     Place(path="/station/atlas", title="Atlas"),
+    Place(path="/station/watch", title="Watch"),
     Place(path="/station/figures", title="Agreement"),
     Place(path="/station/classes", title="Classes"),
     Place(path="/station/model", title="Model"),
