@@ -103,6 +103,15 @@ def png(grey: int = 20, side: int = 256, seed: int | None = None) -> bytes:
     return file.getvalue()
 
 
+def multipart(images: dict[str, bytes]) -> tuple[bytes, dict[str, str]]:
+    """The body of a whole wafer, one file a point, and its header."""
+    parts = b"".join(
+        b'--B\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\n\r\n%s\r\n' % (name.encode(), data)
+        for name, data in images.items()
+    )
+    return parts + b"--B--\r\n", {"Content-Type": "multipart/form-data; boundary=B"}
+
+
 @contextmanager
 def a_service(
     home: Path, pool: object | None = None, settings: ServiceSettings | None = None, record: Record | None = None

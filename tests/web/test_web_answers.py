@@ -127,23 +127,15 @@ def test_pages_cover_everything_once(camera):
     assert seen == ids[::-1]
 
 
-def multipart(images: dict[str, bytes]) -> tuple[bytes, dict[str, str]]:
-    parts = b"".join(
-        b'--B\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\n\r\n%s\r\n' % (name.encode(), data)
-        for name, data in images.items()
-    )
-    return parts + b"--B--\r\n", {"Content-Type": "multipart/form-data; boundary=B"}
-
-
 def test_a_wafer_in_one_request_is_as_good_as_its_worst_point(camera):
     name = wafer()
-    body, told = multipart({str(point): line.png(20) for point in range(3)})
+    body, told = line.multipart({str(point): line.png(20) for point in range(3)})
     answer = camera.ask("POST", f"/api/v1/wafers/{name}/inspect", body, told).content
     assert (answer["disposition"], answer["complete"], answer["num_expected"]) == ("REVIEW", False, 4)
-    body, told = multipart({"3": line.png(20)})
+    body, told = line.multipart({"3": line.png(20)})
     answer = camera.ask("POST", f"/api/v1/wafers/{name}/inspect", body, told).content
     assert (answer["disposition"], answer["complete"]) == ("PASS", True)
-    body, told = multipart({"2": line.png(250)})
+    body, told = line.multipart({"2": line.png(250)})
     answer = camera.ask("POST", f"/api/v1/wafers/{name}/inspect", body, told).content
     assert (answer["disposition"], answer["reason"]) == ("REJECT", "rejected: point 2")
     assert camera.get(f"/api/v1/wafers/{name}") == answer
@@ -151,7 +143,7 @@ def test_a_wafer_in_one_request_is_as_good_as_its_worst_point(camera):
 
 @pytest.mark.parametrize("images", [{}, {"x": b"1"}, {"-1": b"1"}, {"1/../2": b"1"}, {"9999999": b"1"}])
 def test_a_wafer_whose_parts_are_no_points_is_refused(camera, images):
-    body, told = multipart(images)
+    body, told = line.multipart(images)
     assert camera.ask("POST", f"/api/v1/wafers/{wafer()}/inspect", body, told).status == 422
 
 

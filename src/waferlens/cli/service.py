@@ -47,7 +47,8 @@ def serve(
     from waferlens.engines.pool import PoolOptions
     from waferlens.inspection.facts import load_facts
     from waferlens.monitoring.logs import log_as_json
-    from waferlens.settings.environment import num_engines
+    from waferlens.monitoring.traces import Traces
+    from waferlens.settings.environment import num_engines, traces_wanted
     from waferlens.settings.service import load_service_settings
     from waferlens.web.app import build_app
     from waferlens.web.server import run_server
@@ -59,18 +60,21 @@ def serve(
         raise OptionsError("TLS needs both files", expected="--tls-certificate and --tls-key")
     if log == "json":
         log_as_json()
-    settings = load_service_settings(home)
+    settings, traces = load_service_settings(home), Traces() if traces_wanted() else None
     serving = bundle_to_serve(home, bundle)
     pool = open_fleet(serving, PoolOptions(engine=engine, threads=threads, num_workers=num_engines()))
     service = start_service(load_facts(serving), open_record(home), settings, pool)
     if tls_certificate is not None:
         service.metrics.watch_certificate(tls_certificate)
+    service.metrics.traces = traces
     try:
         scheme = "http" if tls_certificate is None else "https"
         console.status_console().print(f"serving {pool.model_version}; API at {scheme}://{host}:{port}/docs")
         run_server(build_app(service), host=host, port=port, tls_certificate=tls_certificate, tls_key=tls_key)
     finally:
         service.close()
+        if traces is not None:
+            traces.close()
 
 
 @keys_app.command("create")

@@ -34,7 +34,10 @@ class Product:
 
 @dataclass(kw_only=True)
 class Verdict:
-    """What is known of one image so far. Stages fill it; what is missing at the end was not reached."""
+    """What is known of one image so far. Stages fill it; what is missing at the end was not reached.
+
+    timings: milliseconds of each stage. began_ns: when it first began, since 1970.
+    """
 
     facts: ModelFacts
     thresholds: Thresholds
@@ -46,6 +49,7 @@ class Verdict:
     inference: Inference | None = None
     p_value: float | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    began_ns: dict[str, int] = field(default_factory=dict)
 
     def fail(self, failure: str, reason: str) -> None:
         """REVIEW, for this reason."""
@@ -55,6 +59,7 @@ class Verdict:
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Adds the milliseconds of the block to its stage."""
+        self.began_ns.setdefault(stage, time.time_ns())
         started = time.perf_counter()
         try:
             yield

@@ -42,8 +42,8 @@ class Router(Protocol):
 class Watcher(Protocol):
     """Hears what happens; must be quick and must not raise."""
 
-    def stage(self, name: str, seconds: float) -> None:
-        """A stage of one image took so long."""
+    def stage(self, name: str, seconds: float, began_ns: int | None = None) -> None:
+        """A stage of one image took so long. began_ns: since 1970; None for one that ends now."""
 
     def decided(self, kind: DecisionKind, score: float | None, product: str) -> None:
         """An inspection was answered."""
@@ -55,7 +55,7 @@ class Watcher(Protocol):
 class NobodyWatching:
     """Hears nothing."""
 
-    def stage(self, name: str, seconds: float) -> None:
+    def stage(self, name: str, seconds: float, began_ns: int | None = None) -> None:
         """See ``Watcher.stage``."""
 
     def decided(self, kind: DecisionKind, score: float | None, product: str) -> None:

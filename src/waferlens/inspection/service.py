@@ -223,7 +223,9 @@ class InspectionService:
 
     def _tell(self, verdict: Verdict, inspection: StoredInspection, record_seconds: float) -> None:
         for name, value in inspection.timings.items():
-            self._watcher.stage(name, value / 1e3)
+            # The body came first: its stage began with the request.
+            began_ns = verdict.began_ns.get(name, 1_000_000 * inspection.received_ms)
+            self._watcher.stage(name, value / 1e3, began_ns)
         self._watcher.stage("record", record_seconds)
         self._watcher.decided(inspection.decision, inspection.score, inspection.product)
         if verdict.failure is not None:

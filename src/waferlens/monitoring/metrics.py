@@ -17,6 +17,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from waferlens.errors import WaferlensError
+from waferlens.monitoring.traces import Traces
 from waferlens.records import DecisionKind
 
 _LOG = logging.getLogger("waferlens.alarm")
@@ -27,9 +28,13 @@ _INSPECT, _OTHER = "request", "other requests"
 
 
 class ServiceMetrics:
-    """Counts what happens; a ``Watcher`` of the inspection service."""
+    """Counts what happens; a ``Watcher`` of the inspection service.
+
+    traces: where stages go beside the histogram; None where nobody collects them.
+    """
 
     def __init__(self) -> None:
+        self.traces: Traces | None = None
         registry = self.registry = CollectorRegistry()
         self._inspections = Counter(
             "waferlens_inspections", "Images answered, by decision and product.", ["decision", "product"],
@@ -65,9 +70,11 @@ class ServiceMetrics:
         self._products: set[str] = set()
         self._last_image.set_to_current_time()  # from the start on, silence counts
 
-    def stage(self, name: str, seconds: float) -> None:
+    def stage(self, name: str, seconds: float, began_ns: int | None = None) -> None:
         """See ``Watcher.stage``."""
         self._stages.labels(name).observe(seconds)
+        if self.traces is not None:
+            self.traces.stage(name, seconds, began_ns)
 
     def decided(self, kind: DecisionKind, score: float | None, product: str) -> None:
         """See ``Watcher.decided``."""

@@ -56,6 +56,12 @@ def num_engines() -> int | None:
     return _whole_number("WAFERLENS_ENGINES")
 
 
+def traces_wanted() -> bool:
+    """Whether a collector of traces is named, in OpenTelemetry's own variables; its library reads them."""
+    names = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return any(os.environ.get(name) for name in names)
+
+
 def _whole_number(variable: str) -> int | None:
     chosen = os.environ.get(variable)
     if not chosen:

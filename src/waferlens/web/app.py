@@ -26,6 +26,7 @@ from waferlens.web.problems import answer_with_problems
 from waferlens.web.station.pages import all_pages
 from waferlens.web.station.shell import Shell
 from waferlens.web.station.troubles import trouble
+from waferlens.web.tracing import Traced
 from waferlens.wiring.following import FOLLOW_SECONDS
 from waferlens.wiring.serve import Service
 
@@ -80,6 +81,8 @@ def build_app(service: Service) -> FastAPI:
     )
     answer_with_problems(app, trouble)
     check_table(routers)
+    if service.metrics.traces is not None:
+        app.add_middleware(Traced, traces=service.metrics.traces)
     app.add_middleware(_EveryAnswer, service=service)
     _describe_keys(app)
     return app

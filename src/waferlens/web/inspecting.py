@@ -126,8 +126,10 @@ async def inspect_wafer(
         )
 
     def ask_all() -> None:
+        points = sorted(images)
+        contexts = [contextvars.copy_context() for _ in points]
         with ThreadPoolExecutor(max_workers=4) as pool:
-            for answered in pool.map(ask, sorted(images)):
+            for answered in pool.map(lambda context, point: context.run(ask, point), contexts, points):
                 assert answered.inspection.wafer_id == wafer_id
 
     await _in_thread(request, ask_all)
