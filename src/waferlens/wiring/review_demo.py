@@ -41,7 +41,10 @@ PEOPLE = {
 NOVEL = DefectKind.RESIDUE
 """The kind that comes up in the last lot and has no class."""
 
-_WATCH = """# A young record of a small line: short baselines, its own volume. The budgets are the defaults.
+_SETTINGS = """# Another program recorded the streamed days; a start of the service shall not queue their doubts.
+catch_up_days = 0
+
+# A young record of a small line: short baselines, its own volume. The budgets are the defaults.
 [watch]
 baseline_days = 1.0
 
@@ -85,7 +88,7 @@ def write_settings(home: Path, fab_file: Path) -> None:
         f"[products.demo]\nnum_points = {fab.layout.num_points}\n\n"
         f"[products.demo.map]\nsites_per_die = {sites}\n\n"
         "[review]\ninclude_reject = true\n"
-        "double_share = 0.5\nblind_share = 0.3\naudit_share = 0.1\nknown_share = 0.2\n\n" + _WATCH,
+        "double_share = 0.5\nblind_share = 0.3\naudit_share = 0.1\nknown_share = 0.2\n" + _SETTINGS,
         encoding="utf-8",
     )
 

@@ -12,10 +12,12 @@ import pytest
 from busy import PASSWORD, SETTINGS, a_demo_station, a_real_service, send
 from PIL import Image
 from reviewer import Reviewer
+from watch_line import watch_everything
 
 import line
 from browser import open_page, sign_in
 from waferlens.review.policy import ReviewOptions
+from waferlens.storage.alarms import AlarmKind, alarms_of
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +35,7 @@ def station(tmp_path_factory, exported, drawn):
             line.listening(service) as served,
         ):
             send(served, drawn)
+            watch_everything(served)
             yield served, PASSWORD
 
 
@@ -55,6 +58,30 @@ def worst(station):
     return rows[len(rows) // 2][0], max(wafers, key=wafers.count)
 
 
+@pytest.fixture(scope="module")
+def novel(station):
+    """The alarm of a new kind of defect."""
+    with station[0].service.record.database.reading() as connection:
+        alarms = alarms_of(connection, only_open=True, limit=99)
+    return next(alarm.seq for alarm in alarms if alarm.kind is AlarmKind.NOVEL)
+
+
+@pytest.fixture(scope="module")
+def seen_by_eve(browser, station):
+    """The engineer's page in each of the two looks, signed in once, so that the audit log shows more than that."""
+    opened = {}
+
+    def page(colours):
+        if colours not in opened:
+            opened[colours] = open_page(browser, station[0].url, colours=colours)
+            sign_in(opened[colours], "eve", station[1])
+        return opened[colours]
+
+    yield page
+    for watched in opened.values():
+        watched.page.context.close()
+
+
 def take(watched, folder, name):
     watched.page.wait_for_load_state("networkidle")
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,27 +101,33 @@ def take(watched, folder, name):
     ("atlas", "/station/atlas", "dark"),
     ("agreement", "/station/figures", "light"),
     ("audit", "/station/audit?verify=true", "dark"),
+    ("watch", "/station/watch", "light"),
+    ("alarm", "/station/watch/alarms/{novel}", "dark"),
+    ("drift", "/station/watch/drift", "light"),
+    ("signatures", "/station/watch/signatures", "light"),
+    ("escapes", "/station/watch/escapes", "light"),
+    ("report", "/station/watch/report", "light"),
 ])  # fmt: skip
-def test_a_page_is_photographed(browser, station, folder, worst, name, path, colours):
-    served, password = station
-    watched = open_page(browser, served.url, colours=colours)
-    if name != "sign-in":
-        sign_in(watched, "eve", password)
+def test_a_page_is_photographed(browser, station, seen_by_eve, folder, worst, novel, name, path, colours):
+    served, _ = station
+    watched = open_page(browser, served.url, colours=colours) if name == "sign-in" else seen_by_eve(colours)
     inspection, wafer = worst
     now = served.service.models.thresholds_of(served.service.pool.model_version)
     review, reject = round(now.review + 0.8, 1), round(now.reject + 0.8, 1)
-    told = {"inspection": inspection, "wafer": wafer, "review": review, "reject": reject}
+    told = {"inspection": inspection, "wafer": wafer, "review": review, "reject": reject, "novel": novel}
     watched.page.goto(watched.url + path.format(**told))
     if name == "inspection":
         watched.page.wait_for_selector("[data-viewer][data-shown]")
     take(watched, folder, name)
-    watched.page.context.close()
+    if name == "sign-in":
+        watched.page.context.close()
 
 
-def test_the_review_is_photographed_with_a_look_that_is_not_blind(browser, station, folder):
-    served, password = station
-    watched = open_page(browser, served.url)
-    person = Reviewer(sign_in(watched, "eve", password, "/station/review?order=riskiest"))
+def test_the_review_is_photographed_with_a_look_that_is_not_blind(seen_by_eve, station, folder):
+    served, _ = station
+    watched = seen_by_eve("dark")
+    watched.page.goto(watched.url + "/station/review?order=riskiest")
+    person = Reviewer(watched.page)
     wanted = ".tag.REJECT" if os.environ.get("WAFERLENS_SCREENSHOTS") else ".tag"
     clear = watched.page.locator(f"[data-beside] dl {wanted}")
     for _ in range(30):
@@ -107,4 +140,3 @@ def test_the_review_is_photographed_with_a_look_that_is_not_blind(browser, stati
     take(watched, folder, "review")
     assert served.service.review.queue.waiting().num_looks > 0
     assert "score" in watched.page.inner_text("[data-beside]")
-    watched.page.context.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Form, Query, Request, Response
 
 from waferlens.review.atlas import NO_GROUP, AtlasMap
@@ -22,6 +24,7 @@ from waferlens.web.station.shell import shell_of
 router = APIRouter(include_in_schema=False)
 
 _NUM_COLOURS, _MOST_SHOWN = 9, 60
+_LEAST_SPREAD, _MARGIN = 0.015, 0.02  # of the map, whose sides are 2
 UNNAMED = ""
 
 
@@ -37,7 +40,7 @@ def atlas(request: Request, days: Annotated[float, Query(gt=0, le=3650)] = 30) -
         "atlas.html.j2",
         days=days,
         drawn=drawn,
-        circles=_circles(drawn),
+        outlines=_outlines(drawn),
         colours=_colours(drawn, [each.name for each in classes]),
         classes=classes,
         may_name=caller(request).role in ENGINEERING,
@@ -85,12 +88,32 @@ def _colours(drawn: AtlasMap, names: list[str]) -> dict[str, int]:
     return {UNNAMED: 0} | {name: min(number, _NUM_COLOURS) for number, name in enumerate(order, start=1)}
 
 
-def _circles(drawn: AtlasMap) -> dict[int, tuple[float, float, float]]:
-    """Middle and radius of each group on the map: nine of ten of its images lie inside."""
+@dataclass(frozen=True, kw_only=True)
+class _Outline:
+    """An ellipse in the map's units. turn: of the long axis, degrees, as SVG has it. top: its upper end."""
+
+    x: float
+    y: float
+    long: float
+    short: float
+    turn: float
+    top: tuple[float, float]
+
+
+def _outlines(drawn: AtlasMap) -> dict[int, _Outline]:
+    """Around each group: nine of ten of its images lie inside."""
     found = {}
     for group in drawn.groups:
-        places = [(each.x, each.y) for each in drawn.placed if each.group == group.number != NO_GROUP]
-        x, y = (sum(place[axis] for place in places) / len(places) for axis in (0, 1))
-        away = sorted(((px - x) ** 2 + (py - y) ** 2) ** 0.5 for px, py in places)
-        found[group.number] = (x, y, max(0.04, away[int(0.9 * (len(away) - 1))] + 0.02))
+        places = np.array([(each.x, -each.y) for each in drawn.placed if each.group == group.number != NO_GROUP])
+        middle = places.mean(axis=0)
+        spread, axes = np.linalg.eigh(np.atleast_2d(np.cov(places.T, bias=True)) + _LEAST_SPREAD**2 * np.eye(2))
+        away = np.sqrt((((places - middle) @ axes) ** 2 / spread).sum(axis=1))
+        short, long = np.sqrt(spread) * max(1.0, float(np.quantile(away, 0.9))) + _MARGIN
+        turn, (x, y) = np.arctan2(axes[1, 1], axes[0, 1]), map(float, middle)
+        height = np.hypot(long * np.sin(turn), short * np.cos(turn))
+        aside = (long**2 - short**2) * np.sin(turn) * np.cos(turn) / height
+        top = (float(x - aside), float(y - height))
+        found[group.number] = _Outline(
+            x=x, y=y, long=float(long), short=float(short), turn=float(np.degrees(turn)), top=top
+        )
     return found
