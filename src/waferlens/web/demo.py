@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -59,7 +60,7 @@ def serve_demo(
             say(f"the review station: {url}/station, sign in {station['sign in']}")
             say("streaming wafers " + (f"for {seconds:g} s" if seconds < float("inf") else "until Ctrl-C"))
             decisions, took = _stream(client, images, seconds)
-            wafers = len(client.get("/api/v1/wafers"))
+            waiting = service.review.queue.waiting()
     finally:
         service.close()
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(decisions.items()))
@@ -68,7 +69,8 @@ def serve_demo(
         days
         | station
         | {
-            "service": f"{len(took)} images of {wafers} wafers: {counts}",
+            "service": f"{len(took)} images of {math.ceil(len(took) / _POINTS)} wafers: {counts}",
+            "wait for people": f"{waiting.num_looks} images, {waiting.num_arbitrations} arbitrations",
             "image to recorded answer": f"{np.median(times):.1f} ms median, {times.max():.1f} ms longest",
             "its record": str(home),
             "again": f"waferlens serve --bundle {bundle} --home {home}",

@@ -110,11 +110,7 @@ def fill_station(service: Service, fab_file: Path, told: Told) -> dict[str, str]
     inspectors = [who for who in known_people.values() if who.role is Role.INSPECTOR]
     num_verdicts = sum(_judge(service, who, truths, draws) for who in inspectors)
     _arbitrate(service, known_people["eve"], truths)
-    waiting = service.review.queue.waiting()
-    return facts | {
-        "reviewed": f"{num_verdicts} verdicts of {len(inspectors)} inspectors; {waiting.num_looks} images and "
-        f"{waiting.num_arbitrations} arbitrations wait",
-    }
+    return facts | {"reviewed": f"{num_verdicts} verdicts of {len(inspectors)} inspectors"}
 
 
 def _create_people(service: Service) -> bool:

@@ -62,22 +62,61 @@ def who_opens(path):
     return "eve" if "/figures/" in path else "ada"
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_serious_on_a_page(signed_in, inspection, path):
-    watched = signed_in[who_opens(path)]
-    visit(watched, path.format(inspection=inspection))
-    found = Axe().run(watched.page).response["violations"]
-    grave = [
+def grave_violations(page):
+    return [
         (
             each["id"],
             each["impact"],
             [node["html"][:160] + str(node["any"][:1])[:300] for node in each["nodes"]][:3],
         )
-        for each in found
+        for each in Axe().run(page).response["violations"]
         if each["impact"] in ("serious", "critical")
     ]
-    assert not grave
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious_on_a_page(signed_in, inspection, path):
+    watched = signed_in[who_opens(path)]
+    visit(watched, path.format(inspection=inspection))
+    assert not grave_violations(watched.page)
     assert not watched.wrong
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("colours", ["dark", "light"])
+def test_the_door_is_as_good_as_the_pages_behind_it(browser, busy_station, colours, scale):
+    watched = open_page(browser, busy_station.url, colours=colours, scale=scale)
+    watched.allowed = {401}
+    page = watched.page
+
+    def check(what):
+        page.wait_for_load_state("networkidle")
+        assert not grave_violations(page), what
+        assert not page.evaluate(WHAT_IS_CUT), what
+
+    page.goto(watched.url + "/station/sign-in")
+    check("sign in")
+    page.fill("#name", "eve")
+    page.fill("#password", "not that one")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[role=alert]")
+    check("a wrong password")
+    page.fill("#name", "eve")
+    page.fill("#password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(watched.url + "/station")
+    page.get_by_role("button", name="Lock").click()
+    page.wait_for_selector("dialog[open]")
+    check("the lock over a page")
+    page.goto(watched.url + "/station/wafers")
+    assert "/station/unlock" in page.url
+    check("the lock as a page")
+    page.fill("input[type=password]", "not that one")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[role=alert]")
+    check("a wrong password at the lock")
+    assert not watched.wrong
+    page.context.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
