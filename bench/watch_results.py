@@ -114,8 +114,8 @@ def main() -> None:
     after = rest.split(ENDS, 1)[1] if BEGINS in text else rest
     head = (
         "Days of a line are drawn from images of the synthetic fab that a bundle scored once (`bench/watch_bank.py`). Options"
-        " were chosen on other draws than those reported, but from the same bank of images: drift on seed 21, reported 22; new"
-        " defects on 1 and 2, reported 3; signatures on 1, reported 2. Made by `python bench/watch_results.py`."
+        " were chosen on other draws than those reported, but from the same bank of images: drift on seed 21 (the budget after a look at 22), reported 23;"
+        " new defects on 1 and 2 (the budget after a look at 3), reported 4; signatures on 1, reported 2. Made by `python bench/watch_results.py`."
     )
     PAGE.write_text(before + BEGINS + "\n" + "\n\n".join([head, *parts]) + "\n\n" + ENDS + after, encoding="utf-8")
 

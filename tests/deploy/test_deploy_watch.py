@@ -4,24 +4,16 @@ scraped a service, an alert seen arriving at an Alertmanager and leaving it."""
 from __future__ import annotations
 
 import json
-import re
 import runpy
-import socket
 import subprocess
-import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from beside import ALERTS, RULES, WATCH, Beside, answering, prometheus_beside
 from deploy_files import DEPLOY
 
 import line
@@ -39,10 +31,7 @@ from waferlens.storage.stored import DAY_MS, clock_ms
 from waferlens.wiring.escapes import find_escapes
 from waferlens.wiring.watch import conclude, drift_figures, find_drift
 
-WATCH = DEPLOY / "prometheus"
 MADE = runpy.run_path(str(DEPLOY / "grafana" / "dashboards.py"), run_name="made")
-RULES = yaml.safe_load((WATCH / "waferlens.rules.yml").read_text())
-ALERTS = [rule["alert"] for group in RULES["groups"] for rule in group["rules"]]
 QUERIES = [query for panels in MADE["DASHBOARDS"].values() for panel in panels for query, _ in panel.queries]
 TRITONS = b"""nv_gpu_utilization{gpu_uuid="GPU-0"} 0.4
 nv_gpu_memory_used_bytes{gpu_uuid="GPU-0"} 5e9
@@ -89,72 +78,6 @@ def test_a_dashboard_is_what_the_code_makes(name):
         assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-@contextmanager
-def answering(answer: Callable[[str, bytes], bytes]) -> Iterator[int]:
-    """A little server on loopback."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _reply(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            content = answer(self.path, body)
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = _reply
-
-        def log_message(self, *_: Any) -> None:
-            return
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@contextmanager
-def started(*words: str, cwd: Path, ready: str) -> Iterator[None]:
-    """A program of the system, until the block ends. ready: an address that answers when it is up."""
-    with (cwd / "log").open("wb") as log:
-        process = subprocess.Popen(words, cwd=cwd, stdout=log, stderr=log)
-        try:
-            line.wait_until(lambda: process.poll() is not None or fetched(ready) is not None, 30)
-            assert process.poll() is None, (cwd / "log").read_text()
-            yield
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
-
-
-def fetched(url: str) -> bytes | None:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as reply:
-            return reply.read()
-    except urllib.error.HTTPError as error:
-        error.close()
-        return None
-    except OSError:
-        return None
-
-
-def asked(prometheus: str, query: str) -> list[Any]:
-    told = fetched(f"{prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
-    assert told is not None, query
-    return json.loads(told)["data"]["result"]
-
-
 def work_of_a_day(service, served) -> None:
     """Images of every decision, looks of two people at each doubtful one, an audit, a drift watch that ran."""
     client = served.client()
@@ -181,76 +104,36 @@ def work_of_a_day(service, served) -> None:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory) -> Iterator[tuple[str, line.Served, list[tuple[str, Any]]]]:
-    """A service with Prometheus and Alertmanager beside it, as deployed but faster; and who was told what."""
-    prometheus, alertmanager = (
-        program("prometheus", "prometheus"),
-        program("prometheus-alertmanager", "prometheus-alertmanager"),
-    )
+def watched(tmp_path_factory) -> Iterator[tuple[Beside, line.Served]]:
+    """A service at work, with Prometheus and Alertmanager beside it."""
     folder = tmp_path_factory.mktemp("watched")
     review = ReviewOptions(double_share=1, blind_share=0, audit_share=1, known_share=0)
     settings = ServiceSettings(products={"line": ProductOptions(num_points=4)}, review=review)
-    told: list[tuple[str, Any]] = []
-
-    def hear(path: str, body: bytes) -> bytes:
-        if body:
-            told.append((path, json.loads(body)))
-        return b"ok"
-
     with (
         line.a_service(folder / "home", None, settings) as service,
         line.listening(service) as served,
-        answering(hear) as heard,
         answering(lambda _path, _body: TRITONS) as triton,
+        prometheus_beside(folder, [[served.url[7:]], [f"127.0.0.1:{triton}"]]) as beside,
     ):
-        config = yaml.safe_load((WATCH / "prometheus.yml").read_text())
-        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        am_port, pm_port = free_port(), free_port()
-        config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{am_port}"]
-        for job, target in zip(config["scrape_configs"], (served.url[7:], f"127.0.0.1:{triton}"), strict=True):
-            job["static_configs"][0]["targets"] = [target]
-        for name in ("prometheus", "alertmanager"):
-            (folder / name).mkdir()
-        (folder / "prometheus" / "prometheus.yml").write_text(yaml.safe_dump(config))
-        (folder / "prometheus" / "waferlens.rules.yml").write_text((WATCH / "waferlens.rules.yml").read_text())
-        routes = (WATCH / "alertmanager.yml").read_text().replace("127.0.0.1:9095", f"127.0.0.1:{heard}")
-        routes = re.sub(r"group_wait: \S+", "group_wait: 1s", routes)
-        routes = re.sub(r"group_interval: \S+", "group_interval: 2s", routes)
-        (folder / "alertmanager" / "am.yml").write_text(routes)
-        address = f"http://127.0.0.1:{pm_port}"
-        with (
-            started(
-                *(alertmanager, "--config.file=am.yml", "--storage.path=data"),
-                *(f"--web.listen-address=127.0.0.1:{am_port}", "--cluster.listen-address="),
-                cwd=folder / "alertmanager",
-                ready=f"http://127.0.0.1:{am_port}/-/ready",
-            ),
-            started(
-                *(prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
-                f"--web.listen-address=127.0.0.1:{pm_port}",
-                cwd=folder / "prometheus",
-                ready=f"{address}/-/ready",
-            ),
-        ):
-            line.wait_until(lambda: asked(address, 'waferlens_stage_seconds_count{stage="request"} == 0'), 30)
-            work_of_a_day(service, served)
-            service.figures.refresh(at_once=True)
-            line.wait_until(lambda: asked(address, "rate(waferlens_inspections_total[1m]) > 0"), 30)
-            time.sleep(3)
-            yield address, served, told
+        line.wait_until(lambda: beside.asked('waferlens_stage_seconds_count{stage="request"} == 0'), 30)
+        work_of_a_day(service, served)
+        service.figures.refresh(at_once=True)
+        line.wait_until(lambda: beside.asked("rate(waferlens_inspections_total[1m]) > 0"), 30)
+        time.sleep(3)
+        yield beside, served
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("query", QUERIES)
 def test_every_query_of_a_dashboard_answers_with_data(watched, query):
-    found = asked(watched[0], query)
+    found = watched[0].asked(query)
     assert found, query
     assert any(sample["value"][1] != "NaN" for sample in found), query
 
 
 @pytest.mark.slow
 def test_an_alarm_of_the_watch_arrives_at_alertmanager_and_in_the_api_and_leaves_both(watched):
-    _, served, told = watched
+    beside, served = watched
     finding = Finding(
         kind=AlarmKind.NOVEL, key="crowd", title="a new kind", detail={}, onset_ms=clock_ms(), at_ms=clock_ms()
     )
@@ -258,14 +141,8 @@ def test_an_alarm_of_the_watch_arrives_at_alertmanager_and_in_the_api_and_leaves
     served.service.figures.refresh(at_once=True)
 
     def heard(status: str) -> bool:
-        return any(
-            alert["labels"]["alertname"] == "WatchAlarm"
-            and alert["labels"]["kind"] == "novel"
-            and alert["status"] == status
-            for path, body in list(told)
-            if path == "/ticket"
-            for alert in body["alerts"]
-        )
+        told = beside.heard("WatchAlarm", status)
+        return any(path == "/ticket" and alert["labels"]["kind"] == "novel" for path, alert in told)
 
     line.wait_until(lambda: heard("firing"), 40)
     engineer = served.client(Role.ENGINEER)
@@ -275,19 +152,3 @@ def test_an_alarm_of_the_watch_arrives_at_alertmanager_and_in_the_api_and_leaves
     engineer.close()
     served.service.figures.refresh(at_once=True)
     line.wait_until(lambda: heard("resolved"), 60)
-
-
-@pytest.mark.slow
-def test_a_replica_that_cannot_infer_is_told_to_who_is_on_call(watched):
-    address, served, _ = watched
-    served.service.pool.ready = False
-    try:
-        line.wait_until(
-            lambda: any(
-                alert["labels"]["alertname"] == "NotReady"
-                for alert in json.loads(fetched(f"{address}/api/v1/alerts") or b"{}")["data"]["alerts"]
-            ),
-            20,
-        )
-    finally:
-        served.service.pool.ready = True

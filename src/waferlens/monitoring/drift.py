@@ -32,7 +32,7 @@ class DriftOptions(BaseModel, frozen=True, extra="forbid"):
     )
     wafers_per_quarter: int = Field(36_000, ge=100, description="that the whole line inspects")
     false_alarms_per_quarter: float = Field(
-        0.02, gt=0, le=10, description="of all streams, were baselines known exactly; learned, ten times more"
+        0.005, gt=0, le=10, description="of all streams, were baselines known exactly; learned, ten times more"
     )
     slack: float = Field(1.5, gt=0, le=3, description="half of the shift that is found soonest, deviations")
     open_days: float = Field(3.0, gt=0, description="a drift is over when no stream has alarmed for so long")

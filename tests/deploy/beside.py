@@ -1,0 +1,167 @@
+"""Prometheus and Alertmanager beside a service, as deployed but faster."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+from deploy_files import DEPLOY
+
+import line
+from programs import program
+
+WATCH = DEPLOY / "prometheus"
+RULES = yaml.safe_load((WATCH / "waferlens.rules.yml").read_text())
+ALERTS = [rule["alert"] for group in RULES["groups"] for rule in group["rules"]]
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@contextmanager
+def answering(answer: Callable[[str, bytes], bytes]) -> Iterator[int]:
+    """A little server on loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _reply(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            content = answer(self.path, body)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = _reply
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def started(*words: str, cwd: Path, ready: str) -> Iterator[None]:
+    """A program of the system, until the block ends. ready: an address that answers when it is up."""
+    with (cwd / "log").open("wb") as log:
+        process = subprocess.Popen(words, cwd=cwd, stdout=log, stderr=log)
+        try:
+            line.wait_until(lambda: process.poll() is not None or fetched(ready) is not None, 30)
+            assert process.poll() is None, (cwd / "log").read_text()
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def fetched(url: str) -> bytes | None:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return reply.read()
+    except urllib.error.HTTPError as error:
+        error.close()
+        return None
+    except OSError:
+        return None
+
+
+class Beside:
+    """Where Prometheus answers, and what Alertmanager told whom: (path, its message)."""
+
+    def __init__(self, prometheus: str) -> None:
+        self.prometheus, self.told = prometheus, list[tuple[str, Any]]()
+
+    def asked(self, query: str) -> list[Any]:
+        """What a query answers."""
+        told = fetched(f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
+        assert told is not None, query
+        return json.loads(told)["data"]["result"]
+
+    def is_firing(self, alert: str) -> bool:
+        """Whether Prometheus has the alert firing."""
+        told = json.loads(fetched(f"{self.prometheus}/api/v1/alerts") or b'{"data": {"alerts": []}}')
+        return any(
+            each["labels"]["alertname"] == alert and each["state"] == "firing" for each in told["data"]["alerts"]
+        )
+
+    def heard(self, alert: str, status: str) -> list[tuple[str, Any]]:
+        """(whom, the alert) for each time that Alertmanager told somebody."""
+        return [
+            (path, each)
+            for path, body in list(self.told)
+            for each in body["alerts"]
+            if each["labels"]["alertname"] == alert and each["status"] == status
+        ]
+
+
+@contextmanager
+def prometheus_beside(folder: Path, targets: list[list[str]], rules: str | None = None) -> Iterator[Beside]:
+    """Both programs, scraping every second.
+
+    targets: of each job of the deployed configuration, HOST:PORT each. rules: instead of the deployed ones.
+    """
+    prometheus, alertmanager = (
+        program("prometheus", "prometheus"),
+        program("prometheus-alertmanager", "prometheus-alertmanager"),
+    )
+    am_port, pm_port = free_port(), free_port()
+    beside = Beside(f"http://127.0.0.1:{pm_port}")
+
+    def hear(path: str, body: bytes) -> bytes:
+        if body:
+            beside.told.append((path, json.loads(body)))
+        return b"ok"
+
+    config = yaml.safe_load((WATCH / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{am_port}"]
+    for job, there in zip(config["scrape_configs"], targets, strict=True):
+        job["static_configs"][0]["targets"] = there
+    for name in ("prometheus", "alertmanager"):
+        (folder / name).mkdir(parents=True)
+    (folder / "prometheus" / "prometheus.yml").write_text(yaml.safe_dump(config))
+    (folder / "prometheus" / "waferlens.rules.yml").write_text(
+        rules or (WATCH / "waferlens.rules.yml").read_text()
+    )
+    with answering(hear) as heard:
+        routes = (WATCH / "alertmanager.yml").read_text().replace("127.0.0.1:9095", f"127.0.0.1:{heard}")
+        routes = re.sub(r"group_wait: \S+", "group_wait: 1s", routes)
+        routes = re.sub(r"group_interval: \S+", "group_interval: 2s", routes)
+        (folder / "alertmanager" / "am.yml").write_text(routes)
+        with (
+            started(
+                *(alertmanager, "--config.file=am.yml", "--storage.path=data"),
+                *(f"--web.listen-address=127.0.0.1:{am_port}", "--cluster.listen-address="),
+                cwd=folder / "alertmanager",
+                ready=f"http://127.0.0.1:{am_port}/-/ready",
+            ),
+            started(
+                *(prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
+                f"--web.listen-address=127.0.0.1:{pm_port}",
+                cwd=folder / "prometheus",
+                ready=f"{beside.prometheus}/-/ready",
+            ),
+        ):
+            yield beside
