@@ -115,7 +115,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench/watch_drift.json"))
     parser.add_argument("--quarters", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=10, help="of each drift")
-    parser.add_argument("--seed", type=int, default=23, help="options were chosen on seed 21, the budget after a look at 22")
+    parser.add_argument(
+        "--seed", type=int, default=23, help="options were chosen on seed 21, the budget after a look at 22"
+    )
     told = parser.parse_args()
     with np.load(told.bank) as archive:
         kept = {name: archive[name] for name in archive.files}

@@ -70,7 +70,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/bench/watch_escape.json"))
     parser.add_argument("--bank", type=Path)
-    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=2000, help="of the coverage, of each row")
+    parser.add_argument("--savings", type=int, default=400, help="runs of the savings, of each row")
     told = parser.parse_args()
     profiles = {"one in two just below the threshold": np.array([0.2, 0.3, 0.5]),
                 "nine in ten just below it": np.array([0.03, 0.07, 0.9]),
@@ -93,16 +94,20 @@ def main() -> None:
         for total, target in ((1e-4, 1e-3), (3e-4, 1e-3), (5e-4, 1e-3), (2e-3, 4e-3)):
             rates = total * profile / WEIGHTS
             chances = np.array(plan_chances(WEIGHTS, rates, target)[0])
-            runs = max(40, told.runs // 20)
             random, stratified = (
-                [audits_needed(rates, each, target, rng) for _ in range(runs)] for each in (np.ones(3), chances)
+                np.array([audits_needed(rates, each, target, rng) for _ in range(told.savings)])
+                for each in (np.ones(3), chances)
             )
-            fewer = 1 - np.mean(stratified) / np.mean(random)
+            ratio = stratified.mean() / random.mean()
+            # of a ratio of independent means
+            error = ratio * np.hypot(*(n.std(ddof=1) / n.mean() / np.sqrt(len(n)) for n in (stratified, random)))
+            fewer = 1 - ratio
             row = {"escapes": name, "rate": total, "target": target, "chances": chances.round(3).tolist(),
-                   "random": float(np.mean(random)), "stratified": float(np.mean(stratified)), "fewer": float(fewer)}  # fmt: skip
+                   "random": float(np.mean(random)), "stratified": float(np.mean(stratified)), "fewer": float(fewer),
+                   "error": float(error)}  # fmt: skip
             savings.append(row)
             print(f"{name:38s} rate {total:g} bound {target:g}: random {row['random']:.0f},"
-                  f" by stratum {row['stratified']:.0f} ({fewer:+.0%} fewer, chances {row['chances']})", flush=True)  # fmt: skip
+                  f" by stratum {row['stratified']:.0f} ({fewer:+.0%} ± {1.96 * error:.0%} fewer, chances {row['chances']})", flush=True)  # fmt: skip
     told.out.parent.mkdir(parents=True, exist_ok=True)
     told.out.write_text(json.dumps({"coverage": coverage, "savings": savings}, indent=1))
 

@@ -88,14 +88,14 @@ def escape(told: dict) -> str:
             f"{s['target']:g}",
             f"{s['random']:,.0f}",
             f"{s['stratified']:,.0f}",
-            f"{s['fewer']:+.0%}",
+            f"{s['fewer']:+.0%} ± {1.96 * s['error']:.0%}",
         ]
         for s in told["savings"]
     ]
     return (
         "**Escapes.** How often the bound was wrong at *any* of 5,000 looks (nominal 5 %):\n\n"
         + table(["escapes lie", "rate", "audits", "ever wrong"], cover)
-        + "\n\nAudits until the bound is shown, all alike against denser where escapes lie:\n\n"
+        + "\n\nAudits until the bound is shown, all alike against denser where escapes lie (mean; ± is a 95 % interval):\n\n"
         + table(["escapes lie", "true rate", "bound", "alike", "by stratum", "fewer"], save)
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from cli_examples import COMMAND
 from PIL import Image
 
+from waferlens.bundle.signature import PRIVATE_KEY, PUBLIC_KEY
 from waferlens.lifecycle.states import State
 from waferlens.storage.inspections import insert_inspection
 from waferlens.wiring.lifecycle import open_life
@@ -137,6 +139,34 @@ def test_one_command_goes_from_the_record_to_a_challenger_in_shadow_through_any_
     assert {"image AUROC", "latency", "AUROC against the champion"} <= {each["name"] for each in gate["checks"]}
     again = waferlens("retrain", "--home", home, "--run", "july", *told)
     assert json.loads(again.out) == json.loads(ran.out)
+
+
+def test_where_only_signed_bundles_are_loaded_what_is_retrained_is_signed(
+    monkeypatch, waferlens, environment, bundle, images, told, tmp_path
+):
+    keys, home = tmp_path / "keys", tmp_path / "home"
+    assert waferlens("bundle", "keygen", keys).code == 0
+    monkeypatch.setitem(environment, "WAFERLENS_BUNDLE_KEY", str(keys / PUBLIC_KEY))
+    signing = ("--key", keys / PRIVATE_KEY)
+    shutil.copytree(bundle, tmp_path / "signed")
+    assert waferlens("bundle", "sign", tmp_path / "signed", *signing).code == 0
+    for line in (
+        ("register", tmp_path / "signed", "--home", home, "--reason", "first", *signing),
+        ("promote", "--home", home, "vae-wafer-v1.0.0", "--reason", "first"),
+    ):
+        ran = waferlens("models", *line)
+        assert ran.code == 0, ran.err
+    record(open_life(home), images, [f"LOT-{number // 4}" for number in range(len(images))])
+    unsigned = waferlens("retrain", "--home", home, "--run", "unsigned", *told)
+    assert "nothing signs the new one; expected --key" in unsigned.error
+    assert not (home / "retraining" / "unsigned" / "bundle").exists()
+    ran = waferlens("retrain", "--home", home, "--run", "signed", *told, *signing)
+    assert ran.code == 0, ran.err
+    challenger = open_life(home).rollout.roles().challenger
+    assert (challenger.version, challenger.state) == ("vae-wafer-v1.1.0", State.SHADOW)
+    assert (
+        waferlens("bundle", "verify", home / "bundles" / challenger.version, "--key", keys / PUBLIC_KEY).code == 0
+    )
 
 
 def test_the_gate_refuses_a_model_that_misses_the_case_studys_limits_naming_each(

@@ -142,15 +142,16 @@ def plan_chances(shares: Sequence[float], rates: Sequence[float], target: float)
         raise OptionsError(
             "audits cannot be planned", expected=f"a guessed rate below {target:g}", found=f"{float(w @ p):g}"
         )
-    best, fastest = np.ones_like(w), -math.inf
+    # Alike comes first: another plan has to be better.
+    best, fewest = np.ones_like(w), _audits_to_show(w, p, np.ones_like(w), target)
     for flattening in _FLATTENINGS:
         chances = np.sqrt(p + flattening * target)
         if (chances <= 0).any():
             continue
-        growth = _growth(w, p, chances / chances.max(), target)
-        if growth > fastest:
-            best, fastest = chances / chances.max(), growth
-    return [float(chance) for chance in best], math.log(20) / fastest
+        num = _audits_to_show(w, p, chances / chances.max(), target)
+        if num < fewest:
+            best, fewest = chances / chances.max(), num
+    return [float(chance) for chance in best], fewest
 
 
 def _bound(worths: Floats, num: float, escapes: Floats, confidence: float) -> float:
@@ -177,13 +178,19 @@ def _evidence(worths: Floats, num: float, escapes: Floats, theta: float) -> floa
     return float(np.logaddexp.reduce(logs))
 
 
-def _growth(w: Floats, p: Floats, chances: Floats, theta: float) -> float:
-    """What an audit adds to log E(theta) on average, with the best of the fractions."""
+def _audits_to_show(w: Floats, p: Floats, chances: Floats, theta: float) -> float:
+    """Audits until the rate is shown to be below ``theta``, were escapes found exactly as often as guessed."""
     shares, worths = w * chances / (w @ chances), (w @ chances) / chances
-    scale = _FRACTIONS / (float(worths.max()) - theta)
-    clean = float(shares @ (1 - p)) * np.log1p(scale * theta)
-    found = (shares * p) @ np.log1p(scale * (theta - worths[:, None]))
-    return float((clean + found).max())
+    low, high = 0.0, 64.0
+    while _evidence(worths, high, high * shares * p, theta) < math.log(20):
+        low, high = high, 2 * high
+        if high > 1e12:
+            return math.inf
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        reached = _evidence(worths, middle, middle * shares * p, theta) >= math.log(20)
+        low, high = (low, middle) if reached else (middle, high)
+    return high
 
 
 def _needed(worths: Floats, num: int, escapes: Floats, wanted: float, confidence: float) -> int | None:

@@ -38,6 +38,7 @@ from waferlens.wiring.reading import pack_test, pack_training
 from waferlens.wiring.settled import settled_between
 from waferlens.wiring.told import Told
 from waferlens.wiring.train import train_bundle
+from waferlens.wiring.trusted import require_signing
 
 STEPS = ("extract", "validate", "train", "evaluate", "gate", "register", "shadow")
 _TIMED = 60
@@ -148,6 +149,7 @@ class Run:
         }
 
     def _train(self) -> Result:
+        require_signing(self._told.private_key)
         out = self._folder / "bundle"
         train_bundle(
             self._folder / "data",
