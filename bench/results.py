@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from watch_results import BEGINS
+
 FIGURES = {
     "image_auroc": "image AUROC",
     "image_auprc": "image AUPRC",
@@ -147,7 +149,11 @@ def main() -> None:
     for name, section in parts.items():
         path = told.bench / f"{name}.json"
         lines += section(json.loads(path.read_text())) if path.exists() else [f"\n## {name}\n\nNot run yet.\n"]
-    told.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    # The watch has benches of its own; what they last wrote stays.
+    _, watch, measured = (
+        told.out.read_text(encoding="utf-8").partition(BEGINS) if told.out.exists() else ("", "", "")
+    )
+    told.out.write_text("\n".join(lines).rstrip() + "\n" + (watch and "\n") + watch + measured, encoding="utf-8")
 
 
 if __name__ == "__main__":
