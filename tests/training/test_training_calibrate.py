@@ -7,6 +7,7 @@ import torch
 import tiny
 from waferlens.errors import DataError
 from waferlens.images.augment import AugmentationOptions
+from waferlens.models.detector import DetectorOptions, detector_around
 from waferlens.models.error_map import ErrorMapOptions
 from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.training.calibrate import CalibrationOptions, calibrate, measure_repeatability
@@ -66,6 +67,48 @@ def test_every_score_comes_from_the_statistics_of_the_other_folds(detector, held
     mean, deviation = slow_statistics(maps, prior, options.variance_floor)
     np.testing.assert_allclose(detector.error_map.error_mean[0, 0], mean, rtol=1e-4)
     np.testing.assert_allclose(detector.error_map.error_deviation[0, 0], deviation, rtol=1e-3)
+
+
+class TwoDepartures(torch.nn.Module):
+    """A network whose second map has heavier tails: by chance alone it peaks higher."""
+
+    num_departures = 2
+
+    def forward(self, image):
+        drawn = [torch.Generator().manual_seed(int(1e6 * float(each.sum())) % 2**31) for each in image]
+        noise = torch.stack([torch.randn(2, 32, 32, generator=each) for each in drawn])
+        departure = torch.stack([noise[:, 0], noise[:, 1].pow(3) * 7 + 40], dim=1)
+        return image * 0.9, image.new_zeros(len(image), 128), departure
+
+
+def test_maps_of_two_kinds_peak_alike_on_normal_images_before_the_larger_counts(held_out):
+    options = CalibrationOptions(num_folds=3, prior_images=0.0)
+    detector = detector_around(TwoDepartures(), DetectorOptions())
+    found = calibrate(detector, held_out, options)
+    error_map = detector.error_map
+    with torch.inference_mode():
+        images = held_out.take(np.arange(len(held_out)))
+        raw = error_map.smoothed_error(images, *detector.network(images)[::2]).double()
+        peaks, combined = [], []
+        for index, one in enumerate(raw.numpy()):
+            others = [m for other, m in enumerate(raw.numpy()) if other % 3 != index % 3]
+            told = [slow_statistics(np.stack(others)[:, k], 0.0, options.variance_floor) for k in range(2)]
+            maps = [(one[k] - mean) / deviation for k, (mean, deviation) in enumerate(told)]
+            peaks.append([error_map.peak(torch.tensor(m)[None, None].float()).item() for m in maps])
+            combined.append(maps)
+        location, scale = np.mean(peaks, axis=0), np.std(peaks, axis=0, ddof=1)
+        assert location[1] > location[0] + 1  # else there is nothing to balance
+        scores = []
+        for first, second in combined:
+            alike = (second - location[1]) / scale[1] * scale[0] + location[0]
+            heatmap = torch.tensor(np.maximum(first, alike))[None, None].float()
+            scores.append(error_map.peak(heatmap).item())
+    expected = (np.array(scores) - np.mean(scores)) / np.std(scores, ddof=1)
+    np.testing.assert_allclose(found.scores, expected, rtol=2e-3, atol=2e-3)
+    everyone = [slow_statistics(raw.numpy()[:, k], 0.0, options.variance_floor) for k in range(2)]
+    np.testing.assert_allclose(error_map.error_mean[0, 0], everyone[0][0], rtol=1e-3, atol=1e-4)
+    deviation = everyone[1][1] * scale[1] / scale[0]
+    np.testing.assert_allclose(error_map.error_deviation[0, 1], deviation, rtol=1e-3)
 
 
 def test_errors_and_latents_stand_in_the_order_of_the_images(detector, held_out):

@@ -20,7 +20,7 @@ from waferlens.decision.thresholds import ScoreName
 from waferlens.errors import DataError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.models.detector import Detector
-from waferlens.models.error_map import ErrorSummary
+from waferlens.models.error_map import ErrorMap, ErrorSummary
 from waferlens.training.augment import augment_batch
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import spread_evenly
@@ -86,6 +86,33 @@ class _Moments:
         return mean.float(), torch.maximum(variance, floor).sqrt().float()
 
 
+class _Balance:
+    """What makes maps of several scales comparable: how far normal images' peaks go on each.
+
+    A map on cells as they are has higher peaks than one of averages, by chance alone; where the larger of both
+    counts, it would drown the other. So every map is put on the scale of the first: its peaks over normal images
+    get the first one's mean and deviation.
+    """
+
+    def __init__(self, location: Tensor, scale: Tensor) -> None:
+        """(M,) each: mean and deviation of the peaks of normal images, map by map."""
+        self._stretch = (scale / scale[0]).view(1, -1, 1, 1)
+        self._shift = location.view(1, -1, 1, 1) - location[0] * self._stretch
+
+    @classmethod
+    def of(cls, error_map: ErrorMap, deviations: Iterator[Tensor]) -> _Balance:
+        """deviations: batches (B, M, 256, 256) of normal images, out of fold."""
+        peaks = torch.cat([
+            torch.stack([error_map.peak(batch[:, k : k + 1]) for k in range(error_map.num_maps)], dim=1)
+            for batch in deviations
+        ])  # fmt: skip
+        return cls(peaks.mean(dim=0), peaks.std(dim=0).clamp(min=1e-6))
+
+    def applied(self, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (1, M, 256, 256) of every position, such that the maps are comparable."""
+        return mean + deviation * self._shift, deviation * self._stretch
+
+
 @torch.inference_mode()
 def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -> Calibration:
     """Learn the error statistics and the score's scale into ``detector.error_map``, in place.
@@ -107,16 +134,23 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
         everyone.count += moments.count
         everyone.total, everyone.squares = everyone.total + moments.total, everyone.squares + moments.squares
 
-    # Second pass: the peak of every image under the statistics of the folds that do not hold it.
-    peaks = []
-    for fold, image, (reconstruction, _, *departure) in _expected(detector, held_out, indices, len(folds)):
-        mean, deviation = everyone.without(folds[fold]).statistics(options)
-        smoothed = error_map.smoothed_error(image, reconstruction, *departure)
-        peaks.append(error_map.peak(error_map.heatmap(smoothed, mean, deviation)).double().cpu())
-    peak = torch.cat(peaks)
+    def out_of_fold(balance: _Balance | None) -> Iterator[Tensor]:
+        """Batches (B, M, 256, 256) in deviations, under the statistics of the folds that do not hold them."""
+        for fold, image, (reconstruction, _, *departure) in _expected(detector, held_out, indices, len(folds)):
+            mean, deviation = everyone.without(folds[fold]).statistics(options)
+            if balance is not None:
+                mean, deviation = balance.applied(mean, deviation)
+            yield (error_map.smoothed_error(image, reconstruction, *departure) - mean) / deviation
+
+    balance = None if error_map.num_maps == 1 else _Balance.of(error_map, out_of_fold(None))
+    peak = torch.cat([
+        error_map.peak(deviations.amax(dim=1, keepdim=True)).double().cpu() for deviations in out_of_fold(balance)
+    ])  # fmt: skip
     location, scale = peak.mean(), peak.std().clamp(min=1e-6)
 
     mean, deviation = everyone.statistics(options)
+    if balance is not None:
+        mean, deviation = balance.applied(mean, deviation)
     error_map.error_mean.copy_(mean)
     error_map.error_deviation.copy_(deviation)
     error_map.score_location.copy_(location)
