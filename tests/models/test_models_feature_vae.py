@@ -9,12 +9,12 @@ import tiny
 from waferlens.errors import BundleError
 from waferlens.models import backbone
 from waferlens.models.backbone import folded, pretrained
-from waferlens.models.detector import DetectorOptions, build_detector
+from waferlens.models.detector import DetectorOptions, build_detector, detector_around
 from waferlens.models.error_map import ErrorMap, ErrorMapOptions
 from waferlens.models.feature_vae import (
     FEATURE_SIDE,
-    NUM_DEPARTURES,
     NUM_FEATURES,
+    SCALES,
     FeatureVAE,
     FeatureVAEOptions,
     at_scales,
@@ -134,7 +134,7 @@ def test_the_network_is_small_and_answers_in_the_detectors_shapes():
         reconstruction, latent, departure = network(torch.rand(2, 1, 256, 256))
     assert reconstruction.shape == (2, 1, 256, 256)
     assert latent.shape == (2, 128)
-    assert departure.shape == (2, NUM_DEPARTURES, FEATURE_SIDE, FEATURE_SIDE)
+    assert departure.shape == (2, len(SCALES), FEATURE_SIDE, FEATURE_SIDE)
     assert 0 <= reconstruction.min() <= reconstruction.max() <= 1
 
 
@@ -179,6 +179,25 @@ def test_the_second_scale_is_the_mean_of_the_cells_around():
     fine, coarse = (part.view(1, NUM_FEATURES, 32, 32)[0, 0] for part in at_scales(residual))
     assert fine.sum() == 6
     assert (coarse[0, 0], coarse[1, 1], coarse[2, 2]) == (1.5, 6 / 9, 0)
+
+
+@pytest.mark.parametrize("scales", [("averaged",), ("cells",), ("averaged", "cells")])
+def test_a_recipe_says_at_which_scales_it_judges(scales):
+    both = detector_around(FeatureVAE(SMALL), DetectorOptions()).network.eval()
+    network = FeatureVAE(SMALL.model_copy(update={"scales": scales})).eval()
+    state = {name: value for name, value in both.state_dict().items() if "whitening" not in name}
+    network.load_state_dict(state, strict=False)
+    image = torch.rand(1, 1, 256, 256)
+    with torch.inference_mode():
+        departure, reference = network(image)[2], both(image)[2]
+    assert ErrorMap(ErrorMapOptions(), network.num_departures).error_mean.shape[1] == len(scales)
+    torch.testing.assert_close(departure, reference[:, [SCALES.index(scale) for scale in scales]])
+
+
+@pytest.mark.parametrize("scales", [(), ("cells", "cells"), ("fine",)])
+def test_scales_are_known_and_each_there_once(scales):
+    with pytest.raises(ValueError, match="scales"):
+        FeatureVAEOptions(scales=scales)
 
 
 def test_what_lies_outside_the_region_of_interest_does_not_count():

@@ -20,10 +20,11 @@ from waferlens.errors import DataError
 from waferlens.models.backbone import pretrained
 from waferlens.models.feature_vae import (
     FEATURE_SIDE,
-    NUM_DEPARTURES,
     NUM_FEATURES,
+    SCALES,
     FeatureVAE,
     FeatureVAEOptions,
+    Scale,
     at_scales,
 )
 from waferlens.models.whitening import Moments, ridged, shrinkage_of
@@ -40,12 +41,11 @@ class FeatureBaselineOptions(BaseModel, frozen=True, extra="forbid"):
     )
     bank_size: int = Field(2_000, ge=1, description="feature vectors of the nearest-neighbour bank")
     candidates: int = Field(40_000, ge=1, description="feature vectors that the bank is chosen from")
+    scales: tuple[Scale, ...] = Field(SCALES, min_length=1, description="at which features are compared")
 
 
 class FeatureBaseline(nn.Module):
-    """The features at both scales, and what is measured of them."""
-
-    num_departures = NUM_DEPARTURES
+    """The features at their scales, and what is measured of them."""
 
     def __init__(self, trunk: FeatureVAE, mean_image: Tensor, scales: list[nn.Module]) -> None:
         """mean_image: (1, 1, 256, 256). scales: from features (B, 152, 1024) to distances (B, 1024)."""
@@ -53,11 +53,12 @@ class FeatureBaseline(nn.Module):
         self.trunk = trunk
         self.mean_image = _frozen(mean_image)
         self.scales = nn.ModuleList(scales)
+        self.num_departures = len(scales)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean image (B, 1, 256, 256), mean features (B, 152), departure (B, 2, 32, 32)."""
+        """Mean image (B, 1, 256, 256), mean features (B, 152), departure (B, M, 32, 32)."""
         features = self.trunk.raw_features(image)
-        parts = zip(self.scales, at_scales(features), strict=True)
+        parts = zip(self.scales, at_scales(features, self.trunk.options.scales), strict=True)
         found = torch.stack([distance(part) for distance, part in parts], dim=1)
         departure = found.view(len(image), -1, FEATURE_SIDE, FEATURE_SIDE)
         return self.mean_image.expand_as(image), features.mean(dim=(2, 3)), departure
@@ -99,14 +100,16 @@ def fit_feature_baselines(training: Feed, options: FeatureBaselineOptions) -> di
     """
     if len(training) < 3:
         raise DataError("too few images for a covariance", expected="3 or more", found=str(len(training)))
-    trunk = FeatureVAE(FeatureVAEOptions(width=8, squeezed=4, whitening_rank=1)).eval()
+    trunk = FeatureVAE(FeatureVAEOptions(width=8, squeezed=4, whitening_rank=1, scales=options.scales)).eval()
     trunk.backbone.load_state_dict(pretrained().state_dict())
     number = min(len(training), options.max_images)
-    scales = [_Sample(-(-options.candidates // number)) for _ in range(NUM_DEPARTURES)]
+    scales = [_Sample(-(-options.candidates // number)) for _ in options.scales]
     total = torch.zeros(())
     for image in once_through(training, options.max_images):
         total = total + image.cpu().sum(dim=0)
-        for scale, features in zip(scales, at_scales(trunk.raw_features(image).cpu()), strict=True):
+        for scale, features in zip(
+            scales, at_scales(trunk.raw_features(image).cpu(), options.scales), strict=True
+        ):
             scale.add(features)
     mean_image = (total / number).view(1, 1, *total.shape[-2:])
     gaussians, neighbours = zip(*(scale.fitted(options) for scale in scales), strict=True)

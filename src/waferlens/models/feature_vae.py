@@ -15,12 +15,13 @@ as an image and as features, and how far the features found are from those expec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from torch import Tensor, nn
 
 from waferlens.models.backbone import CHANNELS, Backbone
@@ -30,7 +31,9 @@ from waferlens.records import LATENT_DIM
 
 NUM_FEATURES = CHANNELS["stride8"] + CHANNELS["stride16"]
 FEATURE_SIDE = 32
-NUM_DEPARTURES = 2
+Scale = Literal["cells", "averaged"]
+SCALES: tuple[Scale, ...] = ("cells", "averaged")
+"""At which residuals may be judged: of each cell as it is, or averaged over 3x3."""
 _SIDE = FEATURE_SIDE // 4
 _LOG_VARIANCE_LIMIT = 20.0
 _SLOPE = 0.2
@@ -55,18 +58,30 @@ class FeatureVAEOptions(BaseModel, frozen=True, extra="forbid"):
     variance_floor: float = Field(
         0.1, gt=0, le=1, description="share of a feature's mean variance mixed into that of each position"
     )
+    scales: tuple[Scale, ...] = Field(
+        SCALES,
+        min_length=1,
+        description="at which residuals are judged, the larger counting; `averaged` alone suits large defects",
+    )
+
+    @field_validator("scales")
+    @classmethod
+    def _each_once(cls, scales: tuple[Scale, ...]) -> tuple[Scale, ...]:
+        if len(set(scales)) < len(scales):
+            raise ValueError("each scale at most once")
+        return scales
 
 
 class FeatureVAE(nn.Module):
     """Backbone, standardisation, encoder, two decoders, whitening. ``forward`` is inference."""
 
-    num_departures = NUM_DEPARTURES
     feature_mean: Tensor
     feature_scale: Tensor
 
     def __init__(self, options: FeatureVAEOptions) -> None:
         super().__init__()
         self.options = options
+        self.num_departures = len(options.scales)
         wide, narrow = options.width, options.squeezed
         flat = narrow * _SIDE * _SIDE
         self.backbone = Backbone()
@@ -88,7 +103,7 @@ class FeatureVAE(nn.Module):
             nn.ConvTranspose2d(_PIXEL_CHANNELS[-1], 1, 4, stride=2, padding=1),
         )
         self.whitening = nn.ModuleList(
-            Whitening(NUM_FEATURES, FEATURE_SIDE**2, options.whitening_rank) for _ in range(NUM_DEPARTURES)
+            Whitening(NUM_FEATURES, FEATURE_SIDE**2, options.whitening_rank) for _ in options.scales
         )
 
     def train(self, mode: bool = True) -> FeatureVAE:
@@ -131,22 +146,28 @@ class FeatureVAE(nn.Module):
         return features - self.decode(latent), latent
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Inference: expected image (B, 1, 256, 256), latent (B, 128), departure (B, 2, 32, 32) in deviations."""
+        """Inference: expected image (B, 1, 256, 256), latent (B, 128), departure (B, M, 32, 32) in deviations.
+
+        M: one for each of ``options.scales``.
+        """
         residual, latent = self.residual(image)
         found = [
             whitening(part).view(-1, 1, FEATURE_SIDE, FEATURE_SIDE)
-            for whitening, part in zip(self.whitening, at_scales(residual), strict=True)
+            for whitening, part in zip(self.whitening, at_scales(residual, self.options.scales), strict=True)
         ]
         return torch.sigmoid(self.decode_pixels(latent)), latent, torch.cat(found, dim=1)
 
 
-def at_scales(residual: Tensor) -> tuple[Tensor, Tensor]:
-    """A residual (B, 152, 32, 32) as it is and averaged over 3x3 cells, each (B, 152, 1024).
+def at_scales(residual: Tensor, scales: Sequence[Scale] = SCALES) -> list[Tensor]:
+    """A residual (B, 152, 32, 32) as it is and averaged over 3x3 cells, or one of them, each (B, 152, 1024).
 
     Small defects stand out in the first, in the second those that are faint and wide: noise averages out.
     """
-    averaged = F.avg_pool2d(residual, 3, stride=1, padding=1, count_include_pad=False)
-    return residual.flatten(2), averaged.flatten(2)
+    return [(residual if scale == "cells" else _averaged(residual)).flatten(2) for scale in scales]
+
+
+def _averaged(residual: Tensor) -> Tensor:
+    return F.avg_pool2d(residual, 3, stride=1, padding=1, count_include_pad=False)
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> nn.Sequential:

@@ -65,7 +65,8 @@ def learn_usual_residuals(
     for turn in range(math.ceil(_FEWEST_RESIDUALS / len(training))):
         for image in once_through(training):
             seen = augment_batch(image, augmentation, rng) if turn else image
-            for moments, residual in zip(scales, at_scales(network.residual(seen)[0]), strict=True):
+            parts = at_scales(network.residual(seen)[0], network.options.scales)
+            for moments, residual in zip(scales, parts, strict=True):
                 moments.add(residual)
     # What augmentation adds is no more images than there are.
     shrinkage = shrinkage_of(network.options.whitening_prior_images, min(len(training), _MOST_IMAGES))

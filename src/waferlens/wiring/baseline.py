@@ -24,6 +24,7 @@ from waferlens.images.roi import load_roi
 from waferlens.images.splits import split_dataset
 from waferlens.models.detector import Detector, DetectorOptions, detector_around
 from waferlens.models.error_map import ErrorMap
+from waferlens.models.feature_vae import SCALES, FeatureVAEOptions
 from waferlens.models.normalise import Normalise
 from waferlens.settings.recipe import Recipe
 from waferlens.training.calibrate import CalibrationOptions, calibrate
@@ -59,7 +60,9 @@ def run_baselines(
     pca = fit_pca(training, PcaOptions())
     networks: dict[str, nn.Module] = {f"pca-k{k}": network for k, network in pca.reconstructors.items()}
     say("fitting a Gaussian and a nearest neighbour over pretrained features")
-    networks |= fit_feature_baselines(training, FeatureBaselineOptions())
+    judged = detector_options.network
+    scales = judged.scales if isinstance(judged, FeatureVAEOptions) else SCALES
+    networks |= fit_feature_baselines(training, FeatureBaselineOptions(scales=scales))
     scored: dict[str, ScoredImages] = {}
     metrics: dict[str, dict[str, Any]] = {}
     for name, network in networks.items():
