@@ -125,16 +125,14 @@ def _answer(pipe: Connection, open_scorer: Callable[[], Score], is_idle: bool) -
     if is_idle:
         step_aside()
     score = open_scorer()
-    pipe.send_bytes(b"ready")
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):  # whoever asked is gone, maybe killed: there is nobody to tell
+        pipe.send_bytes(b"ready")
+        while True:
             image = pipe.recv_bytes()
-        except EOFError:
-            return
-        try:
-            told = score(image)
-        except ImageError:
-            told = {"failure": "image"}
-        except Exception:
-            told = {"failure": "engine"}
-        pipe.send_bytes(json.dumps(told).encode())
+            try:
+                told = score(image)
+            except ImageError:
+                told = {"failure": "image"}
+            except Exception:
+                told = {"failure": "engine"}
+            pipe.send_bytes(json.dumps(told).encode())
