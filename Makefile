@@ -51,7 +51,7 @@ demo: setup ## train, evaluate, inspect and serve on the synthetic fab (six to s
 test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-all: setup triton airflow ## all tests; some need HAProxy, Chromium and Prometheus (Debian: haproxy, chromium, prometheus)
+test-all: setup triton airflow ## all tests; some need HAProxy, Chromium and Prometheus (Debian: haproxy, chromium, prometheus, prometheus-alertmanager, faketime)
 	@$(BIN)/python -m pytest
 
 check: setup ## ruff and mypy
