@@ -28,8 +28,6 @@ STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
 
 
 def render(fab: SyntheticFab, planned: PlannedImage) -> SyntheticImage:
-    if planned.kind is None:
-        return fab.render(planned.wafer, planned.point)
     return fab.render_kind(planned.wafer, planned.point, planned.kind)
 
 

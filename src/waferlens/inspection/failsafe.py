@@ -1,4 +1,4 @@
-"""From posted bytes to a verdict that is never PASS by accident: what goes wrong becomes REVIEW with its reason.
+"""From posted bytes to a judgement that is never PASS by accident: what goes wrong becomes REVIEW with its reason.
 
 The one exception is a full queue: it is said before any work is done, and the caller asks again.
 """
@@ -33,7 +33,7 @@ class Product:
 
 
 @dataclass(kw_only=True)
-class Verdict:
+class Judgement:
     """What is known of one image so far. Stages fill it; what is missing at the end was not reached.
 
     timings: milliseconds of each stage. began_ns: when it first began, since 1970.
@@ -88,28 +88,28 @@ class FailSafe:
 
     def judge(
         self, data: bytes, *, product: str | None, point: int, deadline: float, wafer_id: str = ""
-    ) -> Verdict:
-        """The verdict on one image file. Raises Overloaded and nothing else."""
+    ) -> Judgement:
+        """The judgement on one image file. Raises Overloaded and nothing else."""
         pool = self._pool if self._router is None else self._router.engine_for(wafer_id)
         version = pool.model_version
-        verdict = Verdict(facts=self._models.of(version), thresholds=self._models.thresholds_of(version))
+        judged = Judgement(facts=self._models.of(version), thresholds=self._models.thresholds_of(version))
         try:
-            self._judge(verdict, pool, data, product, point, deadline)
+            self._judge(judged, pool, data, product, point, deadline)
         except Overloaded:
             raise
         except ImageError as error:
-            verdict.fail("image", str(error))
+            judged.fail("image", str(error))
         except DeadlineMissed as error:
-            verdict.fail("deadline", str(error))
+            judged.fail("deadline", str(error))
         except EngineError as error:
-            verdict.fail("engine", str(error))
+            judged.fail("engine", str(error))
         except Exception as error:  # a fault of this program must not pass a wafer either
-            verdict.fail("internal", str(error) if isinstance(error, WaferlensError) else repr(error))
-        return verdict
+            judged.fail("internal", str(error) if isinstance(error, WaferlensError) else repr(error))
+        return judged
 
     def _judge(
         self,
-        verdict: Verdict,
+        judged: Judgement,
         pool: InferencePool,
         data: bytes,
         product: str | None,
@@ -118,22 +118,22 @@ class FailSafe:
     ) -> None:
         unknown = self._unknown(product, point)
         if unknown is not None:
-            verdict.fail(*unknown)
+            judged.fail(*unknown)
             return
-        with verdict.timed("preprocess"):
-            verdict.pixels = read_image(data, verdict.facts.images, name="image")
-        with verdict.timed("inference"):
-            inference = self._infer(verdict, pool, verdict.pixels, deadline)
-        with verdict.timed("decision"):
-            decided_on = float(getattr(inference, verdict.thresholds.score_name))
+        with judged.timed("preprocess"):
+            judged.pixels = read_image(data, judged.facts.images, name="image")
+        with judged.timed("inference"):
+            inference = self._infer(judged, pool, judged.pixels, deadline)
+        with judged.timed("decision"):
+            decided_on = float(getattr(inference, judged.thresholds.score_name))
             if not math.isfinite(decided_on) or not np.isfinite(inference.latent).all():
-                verdict.fail("score", "the network gave no finite answer")
+                judged.fail("score", "the network gave no finite answer")
                 return
-            verdict.inference = inference
-            verdict.p_value = verdict.facts.p_value(decided_on)
-            verdict.decision = decide(decided_on, verdict.thresholds)
+            judged.inference = inference
+            judged.p_value = judged.facts.p_value(decided_on)
+            judged.decision = decide(decided_on, judged.thresholds)
 
-    def _infer(self, verdict: Verdict, pool: InferencePool, pixels: Pixels, deadline: float) -> Inference:
+    def _infer(self, judged: Judgement, pool: InferencePool, pixels: Pixels, deadline: float) -> Inference:
         """The answer of a pool, with the facts of the very model that gave it, also while models change."""
         for _ in range(_SWAPS_OUTLIVED):
             version = pool.model_version
@@ -144,7 +144,7 @@ class FailSafe:
             # A pool may name the model of each answer; if not, the model must have stayed the same.
             if inference.model_version or pool.model_version == version:
                 version = inference.model_version or version
-                verdict.facts, verdict.thresholds = self._models.of(version), self._models.thresholds_of(version)
+                judged.facts, judged.thresholds = self._models.of(version), self._models.thresholds_of(version)
                 return inference
         raise EngineError("the model changed again and again during one image")
 

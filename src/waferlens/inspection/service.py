@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from waferlens.errors import Conflict, DatabaseLost, DuplicateRequest, Overloaded, RecordLost
-from waferlens.inspection.failsafe import FailSafe, Verdict
+from waferlens.inspection.failsafe import FailSafe, Judgement
 from waferlens.inspection.ports import Watcher
 from waferlens.inspection.rendering import Renderer
 from waferlens.records import Pixels
@@ -118,7 +118,7 @@ class InspectionService:
         original = self._storing.submit(self._recorder.put_blob, request.data)
         earlier = self._look_for_earlier(request)
         try:
-            verdict = self._failsafe.judge(
+            judged = self._failsafe.judge(
                 request.data,
                 product=request.product,
                 point=request.inspection_point,
@@ -135,16 +135,16 @@ class InspectionService:
             return answered
         started = time.perf_counter()
         try:
-            inspection = self._stored(request, verdict, self._durable(original))
+            inspection = self._stored(request, judged, self._durable(original))
             place = self._durable(self._recorder.submit(inspection))
         except DuplicateRequest:
             return self._earlier(request) or self._refuse_duplicate(request)
         except RecordLost as error:
             self._watcher.alarm("record", str(error))
             raise
-        self._tell(verdict, inspection, time.perf_counter() - started)
-        if verdict.inference is not None and verdict.pixels is not None:
-            self._renderer.draw_later(inspection.id, verdict.facts, verdict.pixels, verdict.inference)
+        self._tell(judged, inspection, time.perf_counter() - started)
+        if judged.inference is not None and judged.pixels is not None:
+            self._renderer.draw_later(inspection.id, judged.facts, judged.pixels, judged.inference)
         return Answered(inspection=inspection, place=place)
 
     def _durable(self, future: Future[str]) -> str:
@@ -189,47 +189,47 @@ class InspectionService:
             "another request with this idempotency key is being recorded", found=request.idempotency_key
         )
 
-    def _stored(self, request: InspectionRequest, verdict: Verdict, original: str) -> StoredInspection:
-        inference, timings = verdict.inference, {"transfer": request.transfer_ms} | verdict.timings
+    def _stored(self, request: InspectionRequest, judged: Judgement, original: str) -> StoredInspection:
+        inference, timings = judged.inference, {"transfer": request.transfer_ms} | judged.timings
         received_ms = clock_ms() - round(1e3 * (time.monotonic() - request.arrived))
         return StoredInspection(
             id=new_id(received_ms),
             received_ms=received_ms,
             wafer_id=request.wafer_id,
             inspection_point=request.inspection_point,
-            product=request.product or verdict.facts.product,
+            product=request.product or judged.facts.product,
             lot_id=request.lot_id,
             station=request.station,
-            decision=verdict.decision.kind,
-            confidence=verdict.decision.confidence,
-            reason=verdict.decision.reason,
-            failure=verdict.failure,
+            decision=judged.decision.kind,
+            confidence=judged.decision.confidence,
+            reason=judged.decision.reason,
+            failure=judged.failure,
             score=None if inference is None else inference.score,
             reconstruction_error=None if inference is None else inference.reconstruction_error,
-            p_value=verdict.p_value,
-            review_threshold=verdict.thresholds.review,
-            reject_threshold=verdict.thresholds.reject,
-            score_name=verdict.thresholds.score_name,
-            model_version=verdict.facts.version,
+            p_value=judged.p_value,
+            review_threshold=judged.thresholds.review,
+            reject_threshold=judged.thresholds.reject,
+            score_name=judged.thresholds.score_name,
+            model_version=judged.facts.version,
             original=original,
             num_bytes=len(request.data),
-            inference_ms=verdict.timings.get("inference"),
+            inference_ms=judged.timings.get("inference"),
             timings={name: round(value, 3) for name, value in timings.items()},
             latent=None if inference is None else latent_bytes(inference.latent),
-            brightness=None if verdict.pixels is None else _brightness(verdict.pixels),
+            brightness=None if judged.pixels is None else _brightness(judged.pixels),
             idempotency_key=request.idempotency_key,
             request_hash=None if request.idempotency_key is None else _hash_of(request),
         )
 
-    def _tell(self, verdict: Verdict, inspection: StoredInspection, record_seconds: float) -> None:
+    def _tell(self, judged: Judgement, inspection: StoredInspection, record_seconds: float) -> None:
         for name, value in inspection.timings.items():
             # The body came first: its stage began with the request.
-            began_ns = verdict.began_ns.get(name, 1_000_000 * inspection.received_ms)
+            began_ns = judged.began_ns.get(name, 1_000_000 * inspection.received_ms)
             self._watcher.stage(name, value / 1e3, began_ns)
         self._watcher.stage("record", record_seconds)
         self._watcher.decided(inspection.decision, inspection.score, inspection.product)
-        if verdict.failure is not None:
-            self._watcher.alarm(verdict.failure, str(verdict.decision.reason))
+        if judged.failure is not None:
+            self._watcher.alarm(judged.failure, str(judged.decision.reason))
 
 
 def _brightness(pixels: Pixels) -> float:

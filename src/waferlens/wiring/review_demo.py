@@ -168,11 +168,7 @@ def _inspect_all(service: Service, fab: SyntheticFab, told: Told) -> Iterator[tu
 
 
 def _inspect(service: Service, fab: SyntheticFab, shot: _Shot) -> str:
-    image = (
-        fab.render(shot.wafer, shot.point)
-        if shot.kind is None
-        else fab.render_kind(shot.wafer, shot.point, shot.kind)
-    )
+    image = fab.render_kind(shot.wafer, shot.point, shot.kind)
     request = InspectionRequest(
         data=png_bytes(Image.fromarray(image.pixels)),
         wafer_id=wafer_name(shot.wafer),

@@ -94,7 +94,7 @@ def _shots(fab: SyntheticFab, plan: DaysPlan, wafer: int) -> Iterator[tuple[int,
 
 def _image(fab: SyntheticFab, plan: DaysPlan, wafer: int, point: int, kind: DefectKind | None) -> DrawnImage:
     number = FIRST_WAFER + wafer
-    made = fab.render(number, point) if kind is None else fab.render_kind(number, point, kind)
+    made = fab.render_kind(number, point, kind)
     pixels, gain = made.pixels, plan.gain_of(made.meta.station, plan.day_of(wafer))
     if gain != 1.0:
         pixels = np.clip(np.rint(pixels * gain), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)

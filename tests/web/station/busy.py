@@ -46,7 +46,7 @@ def images() -> dict[tuple[int, int], bytes]:
     for wafer in WAFERS:
         for point in sorted({*range(0, NUM_POINTS, 3), *(p for w, p in MARRED if w == wafer)}):
             kind = MARRED.get((wafer, point))
-            made = fab.render(wafer, point) if kind is None else fab.render_kind(wafer, point, kind)
+            made = fab.render_kind(wafer, point, kind)
             file = io.BytesIO()
             Image.fromarray(made.pixels).save(file, "PNG")
             drawn[wafer, point] = file.getvalue()

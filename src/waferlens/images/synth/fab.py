@@ -125,11 +125,13 @@ class SyntheticFab:
             return self._take(shot)
         return self._take(shot, defect, _require_visible(self._mar(shot, defect), defect, self.options.defects))
 
-    def render_kind(self, wafer: int, point: int, kind: DefectKind) -> SyntheticImage:
+    def render_kind(self, wafer: int, point: int, kind: DefectKind | None) -> SyntheticImage:
         """Make the image of one point with a defect of that kind, its size and contrast from the options' ranges.
 
-        A draw that no placing makes visible is drawn again; raises OptionsError when a dozen draws are.
+        kind: None for a normal image. A draw that no placing makes visible is drawn again; raises OptionsError when a dozen draws are.
         """
+        if kind is None:
+            return self.render(wafer, point)
         shot = self._aim(wafer, point)
         for redraw in range(_NUM_REDRAWS):
             address = (wafer, point, _number(kind), redraw)

@@ -121,7 +121,7 @@ def _write_chunk(fab: SyntheticFab, out: Path, chunk: Sequence[PlannedImage]) ->
 
 
 def _write_image(fab: SyntheticFab, out: Path, planned: PlannedImage) -> _Written:
-    image = _render(fab, planned)
+    image = fab.render_kind(planned.wafer, planned.point, planned.kind)
     root = out / "novel" if planned.part is Part.NOVEL else out
     split = "train" if planned.part is Part.TRAIN else "test"
     folder = "good" if planned.kind is None else str(planned.kind)
@@ -132,12 +132,6 @@ def _write_image(fab: SyntheticFab, out: Path, planned: PlannedImage) -> _Writte
         mask = f"ground_truth/{folder}/{stem}_mask.png"
         _save_png(root / mask, image.mask.astype(np.uint8) * np.uint8(255))
     return _Written(root, _manifest_row(image, path, mask, split), _synthesis_row(image, path))
-
-
-def _render(fab: SyntheticFab, planned: PlannedImage) -> SyntheticImage:
-    if planned.kind is None:
-        return fab.render(planned.wafer, planned.point)
-    return fab.render_kind(planned.wafer, planned.point, planned.kind)
 
 
 def _manifest_row(image: SyntheticImage, path: str, mask: str, split: str) -> dict[str, Any]:
