@@ -128,8 +128,8 @@ class SyntheticFab:
     def render_kind(self, wafer: int, point: int, kind: DefectKind | None) -> SyntheticImage:
         """Make the image of one point with a defect of that kind, its size and contrast from the options' ranges.
 
-        kind: None for a normal image. A draw that no placing makes visible is drawn again; raises OptionsError when
-        a dozen draws are.
+        kind: None for a normal image. A draw that no placing makes visible is drawn again; raises OptionsError
+        when a dozen draws are.
         """
         if kind is None:
             return self.render(wafer, point)
