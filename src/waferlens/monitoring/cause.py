@@ -35,6 +35,10 @@ class Scope(StrEnum):
     ALL = "all"
 
 
+_CELL_ALONE = 4.0
+"""By how much, in squared deviations, one cell must explain better than its station: lamps move more often."""
+
+
 @dataclass(frozen=True)
 class CellShift:
     """How far one station with one product moved, and how well that is known."""
@@ -55,7 +59,10 @@ class Cause:
 
 
 def find_cause(cells: Sequence[CellShift]) -> Cause:
-    """The best explanation of what the cells show. Raises DataError without a cell."""
+    """The best explanation of what the cells show; one cell alone only where it explains clearly better.
+
+    Raises DataError without a cell.
+    """
     if not cells:
         raise DataError("no cell to look for a cause in", expected="at least one station with a product")
     shifts = np.array([cell.shift for cell in cells])
@@ -64,6 +71,7 @@ def find_cause(cells: Sequence[CellShift]) -> Cause:
     for scope, name, inside in _explanations(cells):
         common = float((weights[inside] * shifts[inside]).sum() / weights[inside].sum())
         left = float((weights * (shifts - np.where(inside, common, 0.0)) ** 2).sum())
+        left += _CELL_ALONE if scope is Scope.CELL else 0.0
         if left < least - 1e-9:
             best, least = Cause(scope=scope, name=name, shift=common), left
     assert best is not None  # "all" is always among them
