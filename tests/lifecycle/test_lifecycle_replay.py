@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from functools import partial
@@ -108,6 +109,34 @@ def test_whatever_a_challenger_does_is_a_word_beside_its_image(challenger, failu
         assert [isolated.score(b"x").failure for _ in range(2)] == [failure] * 2
     finally:
         isolated.close()
+
+
+KILLED = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import challengers
+from waferlens.lifecycle.isolated import Isolated
+
+if __name__ == "__main__":
+    isolated = Isolated(challengers.one_that_burns, seconds=60, is_idle=False)
+    isolated.score(b"x")
+"""
+
+
+def test_a_challenger_that_computes_for_ever_ends_with_whoever_asked(tmp_path):
+    (tmp_path / "asks.py").write_text(KILLED)
+    asks = subprocess.Popen([sys.executable, tmp_path / "asks.py", str(Path(challengers.__file__).parent)])
+    children = Path(f"/proc/{asks.pid}/task/{asks.pid}/children")
+    ends = time.monotonic() + 30
+    while len(told := children.read_text().split()) < 2:  # the process and multiprocessing's tracker
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    time.sleep(1)
+    asks.kill()
+    asks.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in told):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def test_processes_answer_in_the_order_of_the_images():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ Score = Callable[[bytes], dict[str, Any]]
 
 _OPENING_SECONDS = 120.0
 _PAUSE_SECONDS = 0.5
+_PARENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,7 @@ def step_aside() -> None:
 
 
 def _answer(pipe: Connection, open_scorer: Callable[[], Score], is_idle: bool) -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if is_idle:
         step_aside()
     score = open_scorer()
@@ -136,3 +139,10 @@ def _answer(pipe: Connection, open_scorer: Callable[[], Score], is_idle: bool) -
             except Exception:
                 told = {"failure": "engine"}
             pipe.send_bytes(json.dumps(told).encode())
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has: a model that hangs would go on for ever beside the line."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_SECONDS)
+    os._exit(1)
