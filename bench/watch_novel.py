@@ -7,8 +7,8 @@ nothing.
 come as often as they do there, each with a little noise on its appearance. One image in a thousand has a known
 defect. From a moment on one in N has a new one; those that the detector passes are escapes. The history is a month of the same
 stream. Options and the
-length of the history were chosen on streams of seeds 1 and 2, the budget after a look at 3; the default seed, 4, was not
-looked at before.
+length of the history were chosen on streams of seeds 1 and 2, the budget after a look at 3 and 4; the default seed, 5, was
+not looked at before.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench/watch_novel.json"))
     parser.add_argument("--months", type=int, default=12, help="without a new defect, for false alarms")
     parser.add_argument("--repeats", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=5)
     told = parser.parse_args()
     stream, options = Stream.from_bank(told.bank), NovelOptions()
     rng = np.random.default_rng(told.seed)

@@ -114,7 +114,7 @@ def main() -> None:
         "Days of a line are drawn from images of the synthetic fab that a bundle scored once (`bench/watch_bank.py`): the default"
         " recipe on 900 normal images of another fab (`waferlens data synth --seed 21 --train 900`, `waferlens train --seed 0`). Options"
         " were chosen on other draws than those reported, but from the same bank of images: drift on seed 21 (the budget after a look at 22), reported 23;"
-        " new defects on 1 and 2 (the budget after a look at 3), reported 4; signatures on 1, reported 2. Made by `python bench/watch_results.py`."
+        " new defects on 1 and 2 (the budget after a look at 3 and 4), reported 5; signatures on 1, reported 2. Made by `python bench/watch_results.py`."
     )
     PAGE.write_text(before + "\n" + BEGINS + "\n" + "\n\n".join([head, *parts]) + "\n", encoding="utf-8")
 

@@ -41,7 +41,12 @@ _LOOKED_AT = 200
 class NovelOptions(BaseModel, frozen=True, extra="forbid"):
     """How a crowd becomes an alarm."""
 
-    false_alarms_per_month: float = Field(0.2, gt=0, le=100, description="budget of false novel alarms")
+    false_alarms_per_month: float = Field(
+        0.05,
+        gt=0,
+        le=100,
+        description="budget of false novel alarms, were images independent; simulated, three times more",
+    )
     images_per_month: int = Field(120_000, ge=100, description="that do not pass, of all products")
     windows: tuple[int, ...] = Field(
         (80, 240, 800, 4000), min_length=1, description="last images that are compared"
