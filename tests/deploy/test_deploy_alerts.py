@@ -329,7 +329,9 @@ def broken_line(tmp_path_factory, small_disk, exported) -> Iterator[Line]:
         ):
             self_signed(ends, days=200)
             service.metrics.watch_certificate(ends)
-            yield Line(served, pool, home, ends, process, triton, clock_file, beside)
+            broken = Line(served, pool, home, ends, process, triton, clock_file, beside)
+            yield broken
+            broken.client.close()
     finally:
         process.stop()
         triton.stop()

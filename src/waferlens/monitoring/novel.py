@@ -48,13 +48,11 @@ class NovelOptions(BaseModel, frozen=True, extra="forbid"):
         description="budget of false novel alarms, were images independent; simulated, three times more",
     )
     images_per_month: int = Field(120_000, ge=100, description="that do not pass, of all products")
-    windows: tuple[int, ...] = Field(
-        (80, 240, 800, 4000), min_length=1, description="last images that are compared"
-    )
+    windows: tuple[int, ...] = Field((240, 800, 4000), min_length=1, description="last images that are compared")
     crowds: tuple[int, ...] = Field(
         (4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 32), min_length=1, description="sizes k of a crowd, in wafers"
     )
-    num_components: int = Field(20, ge=2, le=64, description="principal components of latents and appearance")
+    num_components: int = Field(40, ge=2, le=64, description="principal components of latents and appearance")
     least_history: int = Field(500, ge=50, description="images of history before anything is said")
 
     def chance(self) -> float:
