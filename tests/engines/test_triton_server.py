@@ -257,7 +257,7 @@ def test_a_full_queue_is_overload_and_not_a_failure(both, exported, pixels):
     finally:
         engine.close()
     kinds = Counter(what if isinstance(what, type) else "answered" for what in heard)
-    assert kinds["answered"] > 0
+    assert kinds["answered"] > 0, kinds
     assert kinds[Overloaded] > 0
     assert set(kinds) <= {"answered", Overloaded}
 
