@@ -12,11 +12,12 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 import time
 from pathlib import Path
+
+from loopback import free_ports
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-triton"
@@ -28,17 +29,6 @@ _SHARED_PREFIX = "triton_python_backend_shm_region_"
 
 def is_installed() -> bool:
     return (_SERVER / "bin" / "tritonserver").exists()
-
-
-def free_ports(num: int) -> list[int]:
-    """Ports of the loopback that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(num)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def prepare_backends(folder: Path) -> Path:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +17,12 @@ import yaml
 from deploy_files import DEPLOY
 
 import line
+from loopback import answering, free_ports
 from programs import program
 
 WATCH = DEPLOY / "prometheus"
 RULES = yaml.safe_load((WATCH / "waferlens.rules.yml").read_text())
 ALERTS = [rule["alert"] for group in RULES["groups"] for rule in group["rules"]]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-@contextmanager
-def answering(answer: Callable[[str, bytes], bytes]) -> Iterator[int]:
-    """A little server on loopback."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _reply(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            content = answer(self.path, body)
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = _reply
-
-        def log_message(self, *_: Any) -> None:
-            return
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
@@ -126,7 +89,7 @@ def prometheus_beside(folder: Path, targets: list[list[str]], rules: str | None 
         program("prometheus", "prometheus"),
         program("prometheus-alertmanager", "prometheus-alertmanager"),
     )
-    am_port, pm_port = free_port(), free_port()
+    am_port, pm_port = free_ports(2)
     beside = Beside(f"http://127.0.0.1:{pm_port}")
 
     def hear(path: str, body: bytes) -> bytes:

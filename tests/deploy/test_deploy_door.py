@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from deploy_files import DEPLOY, self_signed, variables
 
+from loopback import free_ports
 from programs import haproxy
 
 pytestmark = pytest.mark.slow
@@ -104,18 +105,6 @@ class Door:
             process.wait(10)
         for worker in self.workers:
             worker.stdout.close()
-
-
-def free_ports(num: int) -> list[int]:
-    import socket
-
-    sockets = [socket.socket() for _ in range(num)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture

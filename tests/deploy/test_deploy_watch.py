@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from beside import ALERTS, RULES, WATCH, Beside, answering, prometheus_beside
+from beside import ALERTS, RULES, WATCH, Beside, prometheus_beside
 from deploy_files import DEPLOY
 
 import line
+from loopback import answering
 from programs import program
 from waferlens.bundle.contents import Reference
 from waferlens.monitoring.drift import DriftOptions

@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loopback import free_ports
 from programs import haproxy
-from triton_server import ENVIRONMENT, ROOT, TritonServer, free_ports, is_installed, prepare_backends
+from triton_server import ENVIRONMENT, ROOT, TritonServer, is_installed, prepare_backends
 from waferlens.bundle.contents import load_samples
 from waferlens.bundle.manifest import read_manifest, write_manifest
 from waferlens.engines.parity import BOUND_32_BIT, gate_images

@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from loopback import free_ports
+
 COMMAND = Path(sys.executable).parent / "waferlens"
-
-
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class ServiceProcess:
     """``waferlens serve`` on one home folder and one port, again and again."""
 
     def __init__(self, bundle: Path, home: Path, **environment: str) -> None:
-        self.bundle, self.home, self.port = bundle, home, a_free_port()
+        self.bundle, self.home, self.port = bundle, home, free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
         self._log = (home.parent / f"{home.name}.log").open("ab")

@@ -12,12 +12,12 @@ import sys
 import threading
 from pathlib import Path
 
-import processes
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import line
+from loopback import free_ports
 from waferlens.web.app import build_app
 from waferlens.web.server import run_server
 
@@ -75,7 +75,7 @@ def a_certificate(folder: Path) -> tuple[Path, Path]:
 
 def test_with_a_certificate_it_speaks_tls_and_nothing_else(tmp_path):
     certificate, key = a_certificate(tmp_path)
-    port = processes.a_free_port()
+    port = free_ports(1)[0]
     with line.a_service(tmp_path / "home") as service:
         told = {"host": "127.0.0.1", "port": port, "tls_certificate": certificate, "tls_key": key}
         threading.Thread(target=run_server, args=(build_app(service),), kwargs=told, daemon=True).start()

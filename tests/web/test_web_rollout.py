@@ -13,19 +13,14 @@ import pytest
 from test_web_swap import png
 
 import line
-from rolling import WHY, a_home_with_versions
+from rolling import WHY, a_home_with_versions, serving_champion
 from waferlens.bundle.contents import load_samples
 from waferlens.engines.fleet import in_share
-from waferlens.engines.pool import PoolOptions
-from waferlens.inspection.facts import load_facts
 from waferlens.inspection.service import ServiceOptions
 from waferlens.lifecycle.guardrails import GuardrailOptions
 from waferlens.settings.service import ServiceSettings
 from waferlens.storage.accounts import Role
-from waferlens.wiring.engine import open_fleet
 from waferlens.wiring.lifecycle import open_life
-from waferlens.wiring.record import open_record
-from waferlens.wiring.serve import bundle_to_serve, start_service
 
 pytestmark = pytest.mark.slow
 OLD, NEW, NEWER = "vae-wafer-v1.0.0", "vae-wafer-v1.0.1", "vae-wafer-v1.0.2"
@@ -53,14 +48,8 @@ def home_with_models(exported, tmp_path_factory):
 def served(home_with_models, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(home_with_models, home)
-    bundle = bundle_to_serve(home, None)
-    fleet = open_fleet(bundle, PoolOptions(engine="openvino", num_workers=1))
-    service = start_service(load_facts(bundle), open_record(home), SETTINGS, fleet)
-    try:
-        with line.listening(service) as running:
-            yield running
-    finally:
-        service.close()
+    with serving_champion(home, SETTINGS) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

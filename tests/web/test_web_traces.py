@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import line
+from loopback import answering
 from waferlens.monitoring.traces import Traces
 from waferlens.settings.environment import traces_wanted
-
-pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 STAGES = {"transfer", "preprocess", "inference", "decision", "record", "serialise"}
@@ -29,31 +24,16 @@ def collecting(monkeypatch) -> Iterator[list[Any]]:
     """A collector on loopback that the environment names; the spans it got, with the resource's attributes."""
     spans: list[Any] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.path == "/v1/traces"
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                named = {a.key: a.value.string_value for a in of_resource.resource.attributes}
-                spans.extend((named, span) for scope in of_resource.scope_spans for span in scope.spans)
-            self.send_response(200)
-            self.end_headers()
+    def take(path: str, body: bytes) -> bytes:
+        assert path == "/v1/traces"
+        for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            named = {a.key: a.value.string_value for a in of_resource.resource.attributes}
+            spans.extend((named, span) for scope in of_resource.scope_spans for span in scope.spans)
+        return b""
 
-        def log_message(self, *_: Any) -> None:
-            return
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    try:
+    with answering(take) as port:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
         yield spans
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ Score = Callable[[bytes], dict[str, Any]]
 
 _OPENING_SECONDS = 120.0
 _PAUSE_SECONDS = 0.5
-_PARENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +123,7 @@ def step_aside() -> None:
 
 
 def _answer(pipe: Connection, open_scorer: Callable[[], Score], is_idle: bool) -> None:
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if is_idle:
         step_aside()
     score = open_scorer()
@@ -141,8 +140,9 @@ def _answer(pipe: Connection, open_scorer: Callable[[], Score], is_idle: bool) -
             pipe.send_bytes(json.dumps(told).encode())
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """End this process when its parent has: a model that hangs would go on for ever beside the line."""
-    while os.getppid() == parent:
-        time.sleep(_PARENT_SECONDS)
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)

@@ -21,7 +21,7 @@ PASS images; ``EscapeBound`` also gives the share of all defects. Knows no recor
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,16 +181,9 @@ def _evidence(worths: Floats, num: float, escapes: Floats, theta: float) -> floa
 def _audits_to_show(w: Floats, p: Floats, chances: Floats, theta: float) -> float:
     """Audits until the rate is shown to be below ``theta``, were escapes found exactly as often as guessed."""
     shares, worths = w * chances / (w @ chances), (w @ chances) / chances
-    low, high = 0.0, 64.0
-    while _evidence(worths, high, high * shares * p, theta) < math.log(20):
-        low, high = high, 2 * high
-        if high > 1e12:
-            return math.inf
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        reached = _evidence(worths, middle, middle * shares * p, theta) >= math.log(20)
-        low, high = (low, middle) if reached else (middle, high)
-    return high
+    return _fewest(
+        lambda num: _evidence(worths, num, num * shares * p, theta) >= math.log(20), most=1e12, apart=1e-12
+    )
 
 
 def _needed(worths: Floats, num: int, escapes: Floats, wanted: float, confidence: float) -> int | None:
@@ -199,16 +192,25 @@ def _needed(worths: Floats, num: int, escapes: Floats, wanted: float, confidence
     if wanted <= 0 or float(worths @ rates) >= wanted:
         return None
 
-    def reached(more: int) -> bool:
+    def reached(more: float) -> bool:
         return _bound(worths, num + more, escapes + rates * more, confidence) <= wanted
 
-    low, high = 0, 64
+    more = _fewest(reached, most=1e10, apart=0.002, whole=True)
+    return None if math.isinf(more) else int(more)
+
+
+def _fewest(reached: Callable[[float], bool], *, most: float, apart: float, whole: bool = False) -> float:
+    """The least number from which on ``reached`` holds, to a share ``apart``; infinite where it is above ``most``.
+
+    whole: of audits, else any. Steps halve a power of two, so what stands between whole numbers is whole.
+    """
+    low, high = 0.0, 64.0
     while not reached(high):
         low, high = high, 2 * high
-        if high > 1e10:
-            return None
-    while high - low > max(1, high // 500):
-        middle = (low + high) // 2
+        if high > most:
+            return math.inf
+    while high - low > max(float(whole), apart * high):
+        middle = 0.5 * (low + high)
         low, high = (low, middle) if reached(middle) else (middle, high)
     return high
 

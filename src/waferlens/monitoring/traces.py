@@ -16,18 +16,14 @@ from waferlens import __version__
 from waferlens.errors import OptionsError
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
 
 class Traces:
     """A span for each request, with one for each of its stages inside."""
 
-    def __init__(self, exporter: SpanExporter | None = None) -> None:
-        """exporter: where spans go; None for the collector that the environment names.
-
-        Raises OptionsError where the extra that sends spans is not installed.
-        """
+    def __init__(self) -> None:
+        """Raises OptionsError where the extra that sends spans is not installed."""
         try:
             from opentelemetry import trace
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -45,7 +41,7 @@ class Traces:
         # What the environment says of the service goes before what is said here.
         own = Resource.create({"service.name": "waferlens", "service.version": __version__})
         self._provider = TracerProvider(resource=own.merge(OTELResourceDetector().detect()))
-        self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("waferlens", __version__)
 
     @contextmanager

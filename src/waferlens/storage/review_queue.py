@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from waferlens.storage.review_stored import Order, Purpose, ReviewItem
 from waferlens.storage.review_tables import review_items, review_secrets
+from waferlens.storage.stored import received_ms_of
 
 _FIRST_SECRET = 1
 _PERSONS_LOCK = 0x72657669
@@ -142,7 +143,7 @@ def queue_figures(connection: Connection, now_ms: int) -> list[tuple[str, int, i
         .group_by(table.addressee)
         .order_by(table.addressee)
     )
-    return [(row[0], row[1], row[2], int(row[3][:12], 16)) for row in connection.execute(query)]
+    return [(row[0], row[1], row[2], received_ms_of(row[3])) for row in connection.execute(query)]
 
 
 def waiting_page(connection: Connection, addressee: str, *, limit: int) -> list[ReviewItem]:

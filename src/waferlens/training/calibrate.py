@@ -100,13 +100,14 @@ class _Balance:
         self._shift = location.view(1, -1, 1, 1) - location[0] * self._stretch
 
     @classmethod
-    def of(cls, error_map: ErrorMap, deviations: Iterator[Tensor]) -> _Balance:
-        """deviations: batches (B, M, 256, 256) of normal images, out of fold."""
-        peaks = torch.cat([
-            torch.stack([error_map.peak(batch[:, k : k + 1]) for k in range(error_map.num_maps)], dim=1)
-            for batch in deviations
-        ])  # fmt: skip
-        return cls(peaks.mean(dim=0), peaks.std(dim=0).clamp(min=1e-6))
+    def of(cls, error_map: ErrorMap, out_of_fold: Iterator[tuple[Tensor, Tensor, Tensor]]) -> _Balance:
+        """out_of_fold: smoothed errors of normal images, with the mean and deviation that hold for them."""
+        peaks = []
+        for smoothed, mean, deviation in out_of_fold:
+            maps = ((smoothed - mean) / deviation).chunk(error_map.num_maps, dim=1)
+            peaks.append(torch.stack([error_map.peak(each) for each in maps], dim=1))
+        peak = torch.cat(peaks)
+        return cls(peak.mean(dim=0), peak.std(dim=0).clamp(min=1e-6))
 
     def applied(self, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation (1, M, 256, 256) of every position, such that the maps are comparable."""
@@ -134,18 +135,17 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
         everyone.count += moments.count
         everyone.total, everyone.squares = everyone.total + moments.total, everyone.squares + moments.squares
 
-    def out_of_fold(balance: _Balance | None) -> Iterator[Tensor]:
-        """Batches (B, M, 256, 256) in deviations, under the statistics of the folds that do not hold them."""
+    def out_of_fold(balance: _Balance | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Smoothed errors, batch by batch, with the statistics of the folds that do not hold them."""
         for fold, image, (reconstruction, _, *departure) in _expected(detector, held_out, indices, len(folds)):
             mean, deviation = everyone.without(folds[fold]).statistics(options)
             if balance is not None:
                 mean, deviation = balance.applied(mean, deviation)
-            yield (error_map.smoothed_error(image, reconstruction, *departure) - mean) / deviation
+            yield error_map.smoothed_error(image, reconstruction, *departure), mean, deviation
 
+    # Second pass, where there are several maps: how they compare. Last pass: the peak of every image.
     balance = None if error_map.num_maps == 1 else _Balance.of(error_map, out_of_fold(None))
-    peak = torch.cat([
-        error_map.peak(deviations.amax(dim=1, keepdim=True)).double().cpu() for deviations in out_of_fold(balance)
-    ])  # fmt: skip
+    peak = torch.cat([error_map.peak(error_map.heatmap(*each)).double().cpu() for each in out_of_fold(balance)])
     location, scale = peak.mean(), peak.std().clamp(min=1e-6)
 
     mean, deviation = everyone.statistics(options)

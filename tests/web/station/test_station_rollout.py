@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,12 @@ from test_station_pages import WHAT_IS_CUT
 
 import line
 from browser import open_page, sign_in
-from rolling import WHY, a_home_with_versions
-from waferlens.engines.pool import PoolOptions
-from waferlens.inspection.facts import load_facts
+from rolling import WHY, a_home_with_versions, serving_champion
 from waferlens.lifecycle.guardrails import GuardrailOptions
 from waferlens.lifecycle.states import State
 from waferlens.review.policy import ReviewOptions
-from waferlens.wiring.engine import open_fleet
 from waferlens.wiring.lifecycle import open_life
-from waferlens.wiring.record import open_record
 from waferlens.wiring.replay import replay_version
-from waferlens.wiring.serve import bundle_to_serve, start_service
 
 sys.path += [str(Path(__file__).parents[2] / folder) for folder in ("storage", "review")]
 from review_examples import ANN, BAD, GOOD, judged
@@ -41,26 +35,13 @@ TOLD = SETTINGS.model_copy(update={
 })  # fmt: skip
 
 
-@contextmanager
-def serving(home: Path):
-    """As ``waferlens serve`` does with the champion of a home."""
-    bundle = bundle_to_serve(home, None)
-    fleet = open_fleet(bundle, PoolOptions(engine="openvino", num_workers=1))
-    service = start_service(load_facts(bundle), open_record(home), TOLD, fleet)
-    try:
-        with line.listening(service) as served:
-            yield served
-    finally:
-        service.close()
-
-
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory, exported, drawn):
     """A champion that inspected some wafers, people who settled its doubts, a version that replayed them."""
     folder = tmp_path_factory.mktemp("rolling")
     life = a_home_with_versions(folder, exported, (0.0, 1.5, -0.5))
     life.rollout.promote(WHY, OLD)
-    with serving(life.record.home) as served:
+    with serving_champion(life.record.home, TOLD) as served:
         send(served, drawn)
         for name, role in PEOPLE.items():
             served.service.record.accounts.create_user(name, role, PASSWORD, "tests")
@@ -76,7 +57,7 @@ def recorded(tmp_path_factory, exported, drawn):
 def station(recorded, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(recorded, home)
-    with serving(home) as served:
+    with serving_champion(home, TOLD) as served:
         yield served
 
 

@@ -106,7 +106,7 @@ def _outlines(drawn: AtlasMap) -> dict[int, _Outline]:
     for group in drawn.groups:
         places = np.array([(each.x, -each.y) for each in drawn.placed if each.group == group.number != NO_GROUP])
         middle = places.mean(axis=0)
-        spread, axes = np.linalg.eigh(np.atleast_2d(np.cov(places.T, bias=True)) + _LEAST_SPREAD**2 * np.eye(2))
+        spread, axes = np.linalg.eigh(np.cov(places.T, bias=True) + _LEAST_SPREAD**2 * np.eye(2))
         away = np.sqrt((((places - middle) @ axes) ** 2 / spread).sum(axis=1))
         short, long = np.sqrt(spread) * max(1.0, float(np.quantile(away, 0.9))) + _MARGIN
         turn, (x, y) = np.arctan2(axes[1, 1], axes[0, 1]), map(float, middle)
