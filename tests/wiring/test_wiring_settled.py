@@ -47,8 +47,11 @@ def review_of(life, **options):
 
 
 def inspect(life, review, decision, num, **told):
+    """Inspections a millisecond apart: the review hands them out in this order."""
+    start_ms = clock_ms() + 2
     return [
-        inspected(life.record.database, review, decision, received_ms=clock_ms() + 2, **told) for _ in range(num)
+        inspected(life.record.database, review, decision, received_ms=start_ms + number, **told)
+        for number in range(num)
     ]
 
 
