@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import http.client
 import ipaddress
 import json
@@ -82,6 +83,9 @@ def test_with_a_certificate_it_speaks_tls_and_nothing_else(tmp_path):
         trusted = ssl.create_default_context(cafile=str(certificate))
         line.wait_until(lambda: asks(port, trusted))
         assert not asks(port, None)
+        # A full collection stops every thread; what stays to the end is not gone through.
+        assert gc.get_freeze_count() > 100_000
+    gc.unfreeze()
 
 
 def asks(port: int, trusted: ssl.SSLContext | None) -> bool:

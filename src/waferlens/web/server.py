@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -23,8 +24,14 @@ _GLANCE_SECONDS = 0.01
 def run_server(
     app: FastAPI, *, host: str, port: int, tls_certificate: Path | None = None, tls_key: Path | None = None
 ) -> None:
-    """Serve until the process is told to end; requests that were begun are finished."""
+    """Serve until the process is told to end; requests that were begun are finished.
+
+    What the process has loaded by now stays to its end and is taken out of garbage collection: a full one
+    went through 300,000 objects, for twice the line's budget, while images waited.
+    """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
     uvicorn.run(
         app,
         host=host,
