@@ -113,7 +113,7 @@ def peaks(errors: torch.Tensor, calibrated_on: torch.Tensor, boxes: int) -> np.n
     """Peaks of smoothed errors (n, 1, 256, 256) under the statistics of others, as the detector computes them."""
     mean, variance = calibrated_on.mean(0, keepdim=True), calibrated_on.var(0, keepdim=True)
     pooled, n = variance.mean(), len(calibrated_on)
-    shrunk = (((n - 1) * variance + 20 * pooled) / (n + 19)).clamp(min=0.05 * pooled)
+    shrunk = (((n - 1) * variance + 2 * pooled) / (n + 1)).clamp(min=0.05 * pooled)
     heat = F.avg_pool2d((errors - mean) / shrunk.sqrt(), 4).flatten(1)
     return heat.topk(boxes, dim=1).values.mean(1).numpy()
 

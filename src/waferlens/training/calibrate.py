@@ -34,7 +34,7 @@ class CalibrationOptions(BaseModel, frozen=True, extra="forbid"):
     num_folds: int = Field(10, ge=2, description="folds of the out-of-fold scores")
     max_images: int = Field(20_000, ge=2, description="held-out normals used; spread evenly over them")
     prior_images: float = Field(
-        20.0, ge=0, description="weight, in images, of the pooled variance in each position's variance"
+        2.0, ge=0, description="weight, in images, of the pooled variance in each position's variance"
     )
     variance_floor: float = Field(0.05, gt=0, description="smallest variance, as a share of the mean variance")
 
