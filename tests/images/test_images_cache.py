@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from waferlens.images.fingerprints import pixel_hash
 from waferlens.images.formats import read_image
 from waferlens.images.layouts import read_dataset
 from waferlens.images.options import ImageOptions
-from waferlens.images.packing import CHUNK
+from waferlens.images.packing import CHUNK, prepare_files
 
 OPTIONS = ImageOptions()
 NUM_IMAGES = CHUNK + 6
@@ -161,6 +162,31 @@ def test_a_killed_build_goes_on_where_it_was(source, refs, tmp_path):
     np.testing.assert_array_equal(
         pack_images(refs, OPTIONS, tmp_path).pixels, pack_in_memory(refs, OPTIONS).pixels
     )
+
+
+def start_together(folders, barrier, found):
+    """In a process of its own: which file, by inode, every folder's pack got."""
+    inodes = []
+    for folder in folders:
+        barrier.wait(30)
+        pixels, _ = prepare_files(folder, 70, "uint8")
+        with pixels.open("rb") as file:
+            inodes.append(os.fstat(file.fileno()).st_ino)
+    found.put(inodes)
+
+
+def test_processes_that_start_one_pack_together_write_into_one_file(tmp_path):
+    context, folders = multiprocessing.get_context("spawn"), [tmp_path / str(number) for number in range(40)]
+    for folder in folders:
+        folder.mkdir()
+    barrier, found = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=start_together, args=(folders, barrier, found)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    answers = [found.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(30)
+    assert answers == [[(folder / "pixels-uint8.npy").stat().st_ino for folder in folders]] * 4
 
 
 @pytest.mark.slow

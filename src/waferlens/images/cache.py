@@ -99,7 +99,7 @@ def pack_images(
     hashes = _complete(folder, pack_type, refs, options, workers, progress)
     if hashes is None:
         # A 16-bit image turned up among 8-bit ones: start again with room for it. Once in the life of a pack.
-        (folder / "pixels-uint8.npy").unlink()
+        (folder / "pixels-uint8.npy").unlink(missing_ok=True)
         pack_type = "uint16"
         hashes = _complete(folder, pack_type, refs, options, workers, progress)
     pixels = np.load(folder / f"pixels-{pack_type}.npy", mmap_mode="r")

@@ -7,11 +7,13 @@ done.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -135,10 +137,27 @@ def pack_chunk(chunk: Chunk, options: ImageOptions, file: Path, pack_type: PackT
 
 
 def prepare_files(folder: Path, num_images: int, pack_type: PackType) -> tuple[Path, Path]:
-    """The pixel file, at its full size, and its journal. Raises DataError when the disk is too small."""
+    """The pixel file, at its full size, and its journal. Raises DataError when the disk is too small.
+
+    Of several processes that come at once, one makes the file; it is never replaced under another's hands.
+    """
     pixels, journal = folder / f"pixels-{pack_type}.npy", folder / f"chunks-{pack_type}.jsonl"
-    if pixels.exists():
-        return pixels, journal
+    with _alone(folder):
+        if not pixels.exists():
+            _start(pixels, journal, num_images, pack_type)
+    return pixels, journal
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process is in here for the same folder. The system lets go when a process dies."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start(pixels: Path, journal: Path, num_images: int, pack_type: PackType) -> None:
+    folder = pixels.parent
     journal.unlink(missing_ok=True)  # a journal without its pixels would vouch for zeros
     num_bytes = num_images * IMAGE_SIZE * IMAGE_SIZE * np.dtype(pack_type).itemsize
     free = shutil.disk_usage(folder).free
@@ -152,7 +171,6 @@ def prepare_files(folder: Path, num_images: int, pack_type: PackType) -> tuple[P
     shape = (num_images, IMAGE_SIZE, IMAGE_SIZE)
     np.lib.format.open_memmap(started, mode="w+", dtype=np.dtype(pack_type), shape=shape).flush()
     started.replace(pixels)
-    return pixels, journal
 
 
 def read_journal(journal: Path) -> dict[int, ChunkResult]:
