@@ -105,6 +105,15 @@ def test_a_torn_journal_line_and_lost_pixels_are_made_again(refs, tmp_path):
     np.testing.assert_array_equal(pack_images(refs, OPTIONS, tmp_path).pixels, expected)
 
 
+def test_a_pack_that_was_cut_off_is_made_again(refs, tmp_path):
+    pack_images(refs, OPTIONS, tmp_path)
+    (pixels,) = tmp_path.glob("*/pixels-uint8.npy")
+    os.truncate(pixels, pixels.stat().st_size // 2)
+    np.testing.assert_array_equal(
+        pack_images(refs, OPTIONS, tmp_path).pixels, pack_in_memory(refs, OPTIONS).pixels
+    )
+
+
 def test_sixteen_bit_images_make_the_pack_wide_and_stretch_the_others(tmp_path):
     for number in range(CHUNK + 2):
         write_image(tmp_path / "s" / f"{number:03d}.png", number, "uint16" if number == CHUNK + 1 else "uint8")

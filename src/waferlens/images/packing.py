@@ -139,12 +139,16 @@ def pack_chunk(chunk: Chunk, options: ImageOptions, file: Path, pack_type: PackT
 def prepare_files(folder: Path, num_images: int, pack_type: PackType) -> tuple[Path, Path]:
     """The pixel file, at its full size, and its journal. Raises DataError when the disk is too small.
 
-    Of several processes that come at once, one makes the file; it is never replaced under another's hands.
+    Of several processes that come at once, one makes the file; it is never replaced under another's hands. A
+    file that was cut off is made again.
     """
     pixels, journal = folder / f"pixels-{pack_type}.npy", folder / f"chunks-{pack_type}.jsonl"
+    num_bytes = num_images * IMAGE_SIZE * IMAGE_SIZE * np.dtype(pack_type).itemsize
     with _alone(folder):
-        if not pixels.exists():
-            _start(pixels, journal, num_images, pack_type)
+        if not pixels.exists() or pixels.stat().st_size < num_bytes:
+            pixels.unlink(missing_ok=True)
+            journal.unlink(missing_ok=True)  # a journal without its pixels would vouch for zeros
+            _start(pixels, num_bytes, (num_images, IMAGE_SIZE, IMAGE_SIZE), pack_type)
     return pixels, journal
 
 
@@ -156,10 +160,8 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _start(pixels: Path, journal: Path, num_images: int, pack_type: PackType) -> None:
+def _start(pixels: Path, num_bytes: int, shape: tuple[int, ...], pack_type: PackType) -> None:
     folder = pixels.parent
-    journal.unlink(missing_ok=True)  # a journal without its pixels would vouch for zeros
-    num_bytes = num_images * IMAGE_SIZE * IMAGE_SIZE * np.dtype(pack_type).itemsize
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
         raise DataError(
@@ -168,7 +170,6 @@ def _start(pixels: Path, journal: Path, num_images: int, pack_type: PackType) ->
             found=f"{free / 1e9:.1f} GB",
         )
     started = pixels.with_suffix(".started")
-    shape = (num_images, IMAGE_SIZE, IMAGE_SIZE)
     np.lib.format.open_memmap(started, mode="w+", dtype=np.dtype(pack_type), shape=shape).flush()
     started.replace(pixels)
 
