@@ -63,10 +63,21 @@ format: setup ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+TRANSISTOR := $(or $(WAFERLENS_DATA),../shared/data)/mvtec-transistor-256
+
 bench: setup runs/bench/training.json runs/bench/engines.json runs/bench/gpu.json ## speed on this machine, into runs/bench
 	@ls -l runs/bench
 
-results: bench runs/bench/transistor.json runs/bench/features.json ## docs/results.md again (an hour: five seeds on MVTec AD transistor)
+results: bench ## docs/results.md again (hours: five seeds on every set; MVTec AD transistor in WAFERLENS_DATA)
+	@test -d $(TRANSISTOR) || { echo "MVTec AD transistor is not in WAFERLENS_DATA"; exit 1; }
+	@$(BIN)/waferlens benchmark $(TRANSISTOR) --recipe recipes/transistor.toml --recipe recipes/transistor-pixel.toml \
+		--out runs/benchmark/transistor
+	@$(BIN)/waferlens benchmark $(TRANSISTOR) --recipe recipes/transistor.toml --normals 20 --out runs/benchmark/transistor-20
+	@test -f runs/data/fab/manifest.csv || $(BIN)/python bench/datasets.py fab runs/data/fab
+	@$(BIN)/waferlens benchmark runs/data/fab --out runs/benchmark/fab
+	@test -f runs/data/fab-moved/manifest.csv || $(BIN)/python bench/datasets.py fab runs/data/fab-moved --jitter 8 --rotation 2
+	@$(BIN)/waferlens benchmark runs/data/fab-moved --out runs/benchmark/fab-moved
+	@test ! -f runs/data/cells/manifest.csv || $(BIN)/waferlens benchmark runs/data/cells --normals 300 --out runs/benchmark/cells
 	@$(BIN)/python bench/results.py
 
 runs/bench/training.json: | setup
@@ -74,12 +85,6 @@ runs/bench/training.json: | setup
 
 runs/bench/gpu.json: | setup
 	@$(BIN)/python bench/gpu.py --out $@
-
-runs/bench/transistor.json: | setup
-	@$(BIN)/python bench/transistor.py --recipe recipes/transistor-pixel.toml --work runs/pixel --out $@
-
-runs/bench/features.json: | setup
-	@$(BIN)/python bench/transistor.py --out $@
 
 runs/bench/engines.json: | setup
 	@mkdir -p runs/bench

@@ -1,4 +1,4 @@
-"""Writes docs/results.md from what the benchmarks left in runs/bench. Computes nothing but differences and means.
+"""Writes docs/results.md from what the benchmarks left in runs. Computes nothing but differences and means.
 
 make results        runs the benchmarks that are missing, then this
 """
@@ -9,20 +9,26 @@ import argparse
 import datetime
 import json
 import platform
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from watch_results import BEGINS
 
-FIGURES = {
-    "image_auroc": "image AUROC",
-    "image_auprc": "image AUPRC",
-    "fnr_at_fpr5": "FNR at FPR 5 %",
-    "pixel_auroc": "pixel AUROC",
-    "aupro": "AUPRO",
+from waferlens.evaluation.benchmark import Spread, markdown
+
+SETS = {
+    "transistor": "MVTec AD transistor",
+    "transistor-20": "MVTec AD transistor, 20 normal images",
+    "fab": "The synthetic fab",
+    "fab-moved": "The synthetic fab, stage jitter of 8 pixels and 2 degrees",
+    "cells": "Electroluminescence cells",
 }
-SCORES = {"score": "calibrated score", "reconstruction_error": "a(x)"}
+"""Folders of runs/benchmark, and what is in them."""
+
+NOVEL = ("residue", "void", "haze_ring")
+_NOT_TYPES = ("defective", "defect")
 
 
 def machine() -> str:
@@ -34,40 +40,65 @@ def machine() -> str:
     return f"{model}, {cpuinfo.count('processor')} cores, {', '.join(flags) or 'no bf16 or int8 instructions'}"
 
 
-def transistor(content: dict[str, Any]) -> Iterator[str]:
-    runs, summary = content["runs"], content["summary"]
-    seconds = [run["training_seconds"] for run in runs]
-    detector = next(name for name in runs[0]["methods"] if name.endswith("-vae"))
-    yield f"\n## MVTec AD transistor, {detector}\n"
+def benchmarked(name: str, content: dict[str, Any]) -> Iterator[str]:
+    """What ``waferlens benchmark`` found on one data set."""
+    data, runs = content["data"], content["runs"]
+    yield f"\n## {SETS[name]}\n"
     yield (
-        f"`recipes/{runs[0].get('recipe', 'transistor.toml')}`, {len(runs)} seed(s) from 0: each draws its own split of the 213 normal images "
-        f"(170 to learn from, 43 held out), its own weights and augmentation; PCA and the texture features learn from the "
-        f"same split. Official test set, 60 normal and 40 defective images. Mean over seeds, with the standard deviation. "
-        f"Training took {min(seconds):.0f} to {max(seconds):.0f} s on a machine that did other work at the time.\n"
+        f"`{content['command']}`: {len(runs)} seed(s) from 0, each with its own split of {data['num_normals']} normal images, its own "
+        f"weights and augmentation; baselines learn from the same images. Test set: {data['num_test_normal']} normal and "
+        f"{data['num_test_defective']} defective images. Mean ± standard deviation over seeds, in brackets the 95 % interval of one "
+        f"run. *Behind the first*: difference in image AUROC, seed by seed. *One image*: median, one thread, detectors in their "
+        f"default engine, baselines in PyTorch.\n"
     )
-    yield "| method | score | " + " | ".join(FIGURES.values()) + " |"
-    yield "| --- | --- |" + " --- |" * len(FIGURES)
-    order = sorted(summary, key=lambda name: (name != detector, not name.startswith("pca"), len(name), name))
-    for method in order:
-        for score, title in SCORES.items():
-            if score in summary[method]:
-                cells = [_cell(summary[method][score].get(figure), figure) for figure in FIGURES]
-                yield f"| {method} | {title} | " + " | ".join(cells) + " |"
+    yield from markdown({method: _spreads(row) for method, row in content["table"].items()})
     yield "\nImage AUROC of the calibrated score, seed by seed:\n"
-    yield "| method | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |"
+    yield "| method | " + " | ".join(f"seed {seed}" for seed in range(len(runs))) + " |"
     yield "| --- |" + " --- |" * len(runs)
-    for method in order:
-        cells = [_estimate(run["methods"].get(method, {}).get("score", {}).get("image_auroc")) for run in runs]
+    for method in content["table"]:
+        cells = [_estimate(run[method]["score"]["image_auroc"]) if method in run else "-" for run in runs]
         yield f"| {method} | " + " | ".join(cells) + " |"
-    yield "\nEvery engine against eager PyTorch on all 100 test images (differences in normal deviations):\n"
-    yield "| engine | largest difference over the seeds | bound | images decided otherwise | passed |"
+    yield from _by_type(content)
+    yield from _parity(runs)
+
+
+def _by_type(content: dict[str, Any]) -> Iterator[str]:
+    """Mean image AUROC of every defect type over the seeds; known and novel types of the fab apart."""
+    types = sorted(
+        {name for run in content["runs"] for method in run.values() for name in method["per_defect_type"]}
+    )
+    if set(types) <= set(_NOT_TYPES):
+        return
+    groups = {name: (name,) for name in types}
+    if set(NOVEL) < set(types):
+        groups |= {"**known**": tuple(set(types) - set(NOVEL)), "**novel**": NOVEL}
+    yield "\nImage AUROC by defect type, mean over the seeds:\n"
+    yield "| method | " + " | ".join(groups) + " |"
+    yield "| --- |" + " --- |" * len(groups)
+    for method in content["table"]:
+        cells = [
+            statistics.fmean(
+                run[method]["per_defect_type"][name]["auroc"]["value"]
+                for run in content["runs"]
+                if method in run
+                for name in members
+            )
+            for members in groups.values()
+        ]
+        yield f"| {method} | " + " | ".join(f"{cell:.4f}" for cell in cells) + " |"
+
+
+def _parity(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """Every engine of every detector against eager PyTorch, on held-out normal images, as the gate saw it."""
+    yield "\nEvery engine against eager PyTorch on held-out normal images (differences in normal deviations):\n"
+    yield "| detector | engine | largest difference over the seeds | bound | passed |"
     yield "| --- | --- | --- | --- | --- |"
-    for entries in zip(*(run["parity"] for run in runs), strict=True):
-        yield (
-            f"| {entries[0]['engine']} | {max(entry['max_difference'] for entry in entries):.1e} | "
-            f"{entries[0]['bound']:g} | {sum(entry['num_other_decisions'] for entry in entries)} of {100 * len(runs)} | "
-            f"{sum(entry['passed'] for entry in entries)} of {len(entries)} seeds |"
-        )
+    for method in (name for name in runs[0] if runs[0][name].get("parity")):
+        for entries in zip(*(run[method]["parity"] for run in runs), strict=True):
+            yield (
+                f"| {method} | {entries[0]['engine']} | {max(entry['max_difference'] for entry in entries):.1e} | "
+                f"{entries[0]['bound']:g} | {sum(entry['passed'] for entry in entries)} of {len(entries)} |"
+            )
 
 
 def training(content: dict[str, Any]) -> Iterator[str]:
@@ -116,12 +147,8 @@ def gpu(content: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _cell(figure: dict[str, float] | None, name: str) -> str:
-    if figure is None:
-        return "-"
-    form = ".1%" if name == "fnr_at_fpr5" else ".4f"
-    spread = f" ± {figure['std']:{form}}" if figure["num_seeds"] > 1 else ""
-    return f"{figure['mean']:{form}}{spread}"
+def _spreads(row: dict[str, Any]) -> dict[str, Spread]:
+    return {figure: Spread(**values) for figure, values in row.items()}
 
 
 def _estimate(figure: dict[str, float] | None) -> str:
@@ -131,11 +158,10 @@ def _estimate(figure: dict[str, float] | None) -> str:
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--bench", type=Path, default=Path("runs/bench"))
+    arguments.add_argument("--sets", type=Path, default=Path("runs/benchmark"))
     arguments.add_argument("--out", type=Path, default=Path("docs/results.md"))
     told = arguments.parse_args()
     parts = {
-        "transistor": transistor,
-        "features": transistor,
         "training": training,
         "engines": engines,
         "gpu": gpu,
@@ -146,6 +172,9 @@ def main() -> None:
         "Brackets are 95 % intervals of one run; ± is the standard deviation over seeds. `make results` makes this page "
         "again. No choice was made on a test set ([how](evaluation.md)).\n",
     ]
+    for name in SETS:
+        path = told.sets / name / "benchmark.json"
+        lines += benchmarked(name, json.loads(path.read_text())) if path.exists() else []
     for name, section in parts.items():
         path = told.bench / f"{name}.json"
         lines += section(json.loads(path.read_text())) if path.exists() else [f"\n## {name}\n\nNot run yet.\n"]

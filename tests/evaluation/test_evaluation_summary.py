@@ -45,8 +45,17 @@ def test_normals_alone_give_overkill_and_no_ranking(normals_only):
     metrics = metrics_for(normals_only, review_threshold=threshold, reject_threshold=np.inf, options=QUICK)
     assert metrics["score"]["image_auroc"]["value"] is None
     assert metrics["operating_point"] is None
+    assert metrics["one_false_alarm"] is None
     assert metrics["decision"]["overkill_rate"]["value"] == 0.5
     assert metrics["decision"]["escape_rate"]["value"] is None
+
+
+def test_one_false_alarm_is_the_threshold_between_the_two_highest_normal_scores(scored):
+    point = metrics_for(scored, options=QUICK)["one_false_alarm"]
+    second, highest = np.sort(scored.scores[~scored.defective])[-2:]
+    assert second < point["threshold"] <= highest
+    assert point["num_false_alarms"] == 1
+    assert point["num_misses"] == (scored.scores[scored.defective] <= second).sum()
 
 
 def test_pass_review_and_reject_share_out_every_image(scored):

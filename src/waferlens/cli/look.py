@@ -1,4 +1,4 @@
-"""``explore``, ``baseline`` and ``evaluate``: looking at data and at what a detector makes of it."""
+"""``explore``, ``baseline``, ``benchmark``, ``evaluate``: looking at data and at what a detector makes of it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,46 @@ def baseline(
         console.print_json(metrics)
     else:
         tables.print_metrics(metrics)
+
+
+def benchmark(
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", help="Folder for bundles, reports and the table.")] = Path(
+        "runs/benchmark"
+    ),
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds from 0; each draws its own split.")] = 5,
+    recipe: Annotated[
+        list[Path] | None,
+        typer.Option("--recipe", help="TOML file, given once for each; without it `default` and `pixel`."),
+    ] = None,
+    normals: Annotated[
+        int | None, typer.Option("--normals", min=20, help="Learn from that many normal images only.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Detectors and baselines over seeds: one table with spreads, intervals, parameters, seconds, latency.
+
+    Give it the whole machine, for seconds are measured. Finished runs are kept in OUT and not done again.
+    """
+    from waferlens.settings.recipe import load_packaged_recipe, load_recipe
+    from waferlens.wiring.benchmark import run_benchmark
+    from waferlens.wiring.told import Told
+
+    recipes = [load_recipe(path) for path in recipe or ()] or [
+        load_packaged_recipe(name) for name in ("default", "pixel")
+    ]
+    with console.progress_bars() as bars:
+        told = Told(say=bars.say, count=bars.count, watch=bars.watch)
+        found = run_benchmark(
+            data, recipes, out, seeds=seeds, normals=normals, command=arguments.command_line(), told=told
+        )
+        bars.say(f"wrote {out / 'benchmark.json'} and {out / 'benchmark.md'}")
+    if as_json:
+        console.print_json(
+            {name: {key: s.as_dict() for key, s in row.items()} for name, row in found.table.items()}
+        )
+    else:
+        tables.print_benchmark(found.table)
 
 
 def evaluate(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from waferlens.cli.console import print_table
 
 if TYPE_CHECKING:
+    from waferlens.evaluation.benchmark import Spread
     from waferlens.inspection.files import FileResult
 
 _FIGURES = {
@@ -19,6 +20,7 @@ _FIGURES = {
     "aupro": "AUPRO",
 }
 _RATES = ("fnr_at_fpr5",)
+_METHODS_A_TABLE = 3
 
 
 def print_metrics(by_method: Mapping[str, Mapping[str, Any]]) -> None:
@@ -30,6 +32,18 @@ def print_metrics(by_method: Mapping[str, Mapping[str, Any]]) -> None:
             if any(figures[figure]["value"] is not None for figure in _FIGURES):
                 rows.append([f"{method}, {name}", *(_estimate(figures[f], f in _RATES) for f in _FIGURES)])
     print_table("Figures with 95 % intervals", ["method, score", *_FIGURES.values()], rows)
+
+
+def print_benchmark(table: Mapping[str, Mapping[str, Spread]]) -> None:
+    """A block a method, a line a figure: the columns of the written table would not fit a terminal."""
+    from waferlens.evaluation.benchmark import TITLES, rows
+
+    methods = rows(table)
+    lines = [[title, *(cells[number] for cells in methods)] for number, title in enumerate(TITLES.values(), 1)]
+    shown = [methods[start : start + _METHODS_A_TABLE] for start in range(0, len(methods), _METHODS_A_TABLE)]
+    for start, part in zip(range(1, len(methods) + 1, _METHODS_A_TABLE), shown, strict=True):
+        columns = ["mean ± deviation over seeds [95 % interval of one]", *(cells[0] for cells in part)]
+        print_table("Benchmark", columns, [[line[0], *line[start : start + _METHODS_A_TABLE]] for line in lines])
 
 
 def print_inspections(results: Sequence[FileResult]) -> None:

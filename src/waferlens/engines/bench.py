@@ -116,6 +116,23 @@ def best_batch(rows: Sequence[BenchRow], engine: str, images_per_second: float) 
     return min(enough, key=lambda row: row.p99_ms, default=None)
 
 
+def single_image_latency(infer: Callable[[Pixels], object], one_image: Pixels, *, num_calls: int = 15) -> float:
+    """Median milliseconds of a call with one image, (1, 256, 256), on one thread of PyTorch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(_WARM_UP):
+            infer(one_image)
+        seconds = np.empty(num_calls)
+        for call in range(num_calls):
+            started = time.perf_counter()
+            infer(one_image)
+            seconds[call] = time.perf_counter() - started
+    finally:
+        torch.set_num_threads(before)
+    return 1e3 * float(np.median(seconds))
+
+
 def _take_turns(
     engines: dict[tuple[str, str], Engine], pixels: Pixels, num_calls: int
 ) -> dict[tuple[str, str], npt.NDArray[np.float64]]:

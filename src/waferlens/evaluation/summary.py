@@ -4,6 +4,7 @@
     reconstruction_error   the same five from a(x) and h(x)
     per_defect_type        by type: num_images, auroc, median_score, detection_rates
     operating_point        threshold of the calibrated score at FPR 5 %, the rate it realises
+    one_false_alarm        the same at the threshold that passes every normal image but one
     decision               the bundle's own two thresholds and what they do; null without them
     counts, num_parameters
 
@@ -52,7 +53,8 @@ def metrics_for(
         "score": _figures(scored.scores, scored.heatmaps, scored, options),
         "reconstruction_error": _figures(scored.reconstruction_errors, scored.error_maps, scored, options),
         "per_defect_type": {result.defect_type: result.as_dict() for result in types},
-        "operating_point": _point_as_dict(point, options),
+        "operating_point": _point_as_dict(point, options.max_fpr, options.confidence),
+        "one_false_alarm": _one_false_alarm(scored, options),
         "decision": _decision(scored, review_threshold, reject_threshold, options.confidence),
         "counts": _counts(scored),
         "num_parameters": scored.num_parameters,
@@ -80,13 +82,23 @@ def _figures(
     return {name: figure.as_dict() for name, figure in figures.items()}
 
 
-def _point_as_dict(point: OperatingPoint | None, options: MetricOptions) -> dict[str, object] | None:
+def _one_false_alarm(scored: ScoredImages, options: MetricOptions) -> dict[str, object] | None:
+    if not scored.has_both_classes:
+        return None
+    normal, defective = split_by_class(scored.scores, scored.defective)
+    if len(normal) < 2:
+        return None
+    share = 1 / len(normal)
+    return _point_as_dict(operating_point(normal, defective, share), share, options.confidence)
+
+
+def _point_as_dict(point: OperatingPoint | None, max_fpr: float, confidence: float) -> dict[str, object] | None:
     if point is None:
         return None
     return {
-        "max_fpr": options.max_fpr,
+        "max_fpr": max_fpr,
         "threshold": point.threshold,
-        "fpr": exact_rate(point.num_false_alarms, point.num_normal, options.confidence).as_dict(),
+        "fpr": exact_rate(point.num_false_alarms, point.num_normal, confidence).as_dict(),
         "num_misses": point.num_misses,
         "num_false_alarms": point.num_false_alarms,
     }

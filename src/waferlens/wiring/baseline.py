@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from waferlens.baselines.feature_maps import FeatureBaselineOptions, fit_feature_baselines
 from waferlens.baselines.pca import FittedPca, PcaOptions, fit_pca
 from waferlens.baselines.texture import TextureOptions, fit_texture
+from waferlens.engines.bench import single_image_latency
 from waferlens.evaluation.scored import ScoredImages
 from waferlens.evaluation.summary import metrics_for
 from waferlens.images.cache import PackedImages
@@ -37,7 +39,11 @@ from waferlens.wiring.told import Told
 
 @dataclass(frozen=True, kw_only=True)
 class Baselines:
-    """Every baseline's scores and metrics by name, and what the reader must know about them."""
+    """Every baseline's scores and metrics by name, and what the reader must know about them.
+
+    To the metrics are added ``fit_seconds``, with calibration (every k of PCA is fitted at once, and so are both
+    baselines over features), and ``latency_ms``, the median of one image on one thread, in PyTorch.
+    """
 
     scored: dict[str, ScoredImages]
     metrics: dict[str, dict[str, Any]]
@@ -57,24 +63,36 @@ def run_baselines(
 ) -> Baselines:
     """PCA for every k, features without a VAE, then texture features with a one-class SVM."""
     say("fitting PCA")
+    started = time.perf_counter()
     pca = fit_pca(training, PcaOptions())
     networks: dict[str, nn.Module] = {f"pca-k{k}": network for k, network in pca.reconstructors.items()}
+    seconds = dict.fromkeys(networks, time.perf_counter() - started)
     say("fitting a Gaussian and a nearest neighbour over pretrained features")
     judged = detector_options.network
     scales = judged.scales if isinstance(judged, FeatureVAEOptions) else SCALES
-    networks |= fit_feature_baselines(training, FeatureBaselineOptions(scales=scales))
+    started = time.perf_counter()
+    over_features = fit_feature_baselines(training, FeatureBaselineOptions(scales=scales))
+    seconds |= dict.fromkeys(over_features, time.perf_counter() - started)
+    networks |= over_features
+    one_image = test.packed.take([0])
     scored: dict[str, ScoredImages] = {}
     metrics: dict[str, dict[str, Any]] = {}
     for name, network in networks.items():
+        started = time.perf_counter()
         detector = _as_detector(network, detector_options, roi)
         calibrate(detector, held_out, calibration)
-        result = score_test_set(name, detector_infer(detector), test, detector.num_parameters, count)
-        metrics[name] = metrics_for(result)
+        seconds[name] += time.perf_counter() - started
+        infer = detector_infer(detector)
+        result = score_test_set(name, infer, test, detector.num_parameters, count)
+        latency = single_image_latency(infer, one_image)
+        metrics[name] = {**metrics_for(result), "fit_seconds": seconds[name], "latency_ms": latency}
         # Maps of many baselines would not fit in memory together; metrics are all that is needed of them.
         scored[name] = replace(result, heatmaps=None, error_maps=None, reconstructions=None)
     say("fitting Gabor and LBP features with a one-class SVM")
     name = "texture-svm"
+    started = time.perf_counter()
     texture = fit_texture(training, held_out, TextureOptions())
+    taken = time.perf_counter() - started
     parts = np.array_split(test.images, max(1, len(test.images) // 64))
     scored[name] = ScoredImages(
         method=name,
@@ -87,7 +105,8 @@ def run_baselines(
         num_parameters=0,
         scores=np.concatenate([texture.scores(part) for part in parts]),
     )
-    metrics[name] = metrics_for(scored[name])
+    latency = single_image_latency(lambda _: texture.scores(test.images[:1]), one_image)
+    metrics[name] = {**metrics_for(scored[name]), "fit_seconds": taken, "latency_ms": latency}
     return Baselines(scored=scored, metrics=metrics, notes=tuple(_notes(pca, len(training), len(held_out))))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
     if _is_finished(out, whole):
         told.say(f"{out} is finished already; nothing to do")
         return
+    started = time.perf_counter()
     fitted = fit(
         fabric,
         images,
@@ -74,7 +76,7 @@ def train_bundle(data: Path, recipe: Recipe, out: Path, *, seed: int, command: s
         say=told.say,
     )
     if fabric.is_global_zero:
-        _save(out, recipe, images, split, fitted, seed)
+        _save(out, recipe, images, split, fitted, seed, time.perf_counter() - started)
         finish_bundle(out, {**provenance(split.fingerprint, seed, command), "run": whole}, told.say)
         shutil.rmtree(out / CHECKPOINTS)
         _track(out, told)
@@ -127,7 +129,10 @@ def _refuse_test_images_in(images: PackedImages, dataset: Dataset, recipe: Recip
         )  # fmt: skip
 
 
-def _save(out: Path, recipe: Recipe, images: PackedImages, split: Split, fitted: Fitted, seed: int) -> None:
+def _save(
+    out: Path, recipe: Recipe, images: PackedImages, split: Split, fitted: Fitted, seed: int, seconds: float
+) -> None:
+    """seconds: that fitting took, whitening and calibration included; of a resumed run what was left of it."""
     options = recipe.fit_options().detector
     config = BundleConfig(
         name=f"vae-wafer-{recipe.name}",
@@ -151,6 +156,7 @@ def _save(out: Path, recipe: Recipe, images: PackedImages, split: Split, fitted:
             "best_epoch": best,
             "validation_reconstruction": fitted.history[best]["validation_reconstruction"],
             "training_seconds": sum(epoch["seconds"] for epoch in fitted.history),
+            "fit_seconds": seconds,
             "held_out_reconstruction_error": float(fitted.calibration.reconstruction_errors.mean()),
         },
     )
