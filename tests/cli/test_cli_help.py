@@ -7,8 +7,8 @@ import typer
 from waferlens.cli.main import app
 
 COMMANDS = {
-    "demo", "explore", "baseline", "train", "benchmark", "evaluate", "robustness", "pod", "inspect", "export", "bench",
-    "data", "bundle", "triton", "models", "rollout", "replay", "retrain",
+    "demo", "explore", "baseline", "train", "benchmark", "evaluate", "robustness", "pod", "inspect", "export",
+    "bench", "data", "bundle", "triton", "models", "rollout", "replay", "retrain",
     "serve", "client", "keys", "users", "audit", "backup", "restore", "prune", "review", "monitor", "roi",
 }  # fmt: skip
 
