@@ -23,6 +23,7 @@ from waferlens.engines.runtimes import open_engine
 from waferlens.errors import DataError, OptionsError
 from waferlens.evaluation.benchmark import Spread, markdown, spreads
 from waferlens.images.layouts import Dataset, read_dataset
+from waferlens.images.manifest import COLUMNS
 from waferlens.records import ImageRef, Label
 from waferlens.settings.recipe import Recipe, with_training
 from waferlens.training.schedule import seed_for
@@ -60,9 +61,10 @@ def run_benchmark(
             "recipes of a benchmark", expected="each with a name of its own", found=", ".join(names)
         )
     out.mkdir(parents=True, exist_ok=True)
+    dataset = read_dataset(data)
     found = Benchmark(table={}, runs=())
     for seed in range(seeds):
-        source = data if normals is None else _drawn(data, normals, seed, out / f"normals-{seed}.csv")
+        source = data if normals is None else _drawn(dataset, normals, seed, out / f"normals-{seed}.csv")
         methods: dict[str, dict[str, Any]] = {}
         for recipe in recipes:
             told.say(f"seed {seed}, recipe {recipe.name}")
@@ -70,7 +72,7 @@ def run_benchmark(
             methods |= {_named(method, recipe, recipes): metrics for method, metrics in found_here.items()}
         runs = (*found.runs, methods)
         found = Benchmark(table=spreads(runs), runs=runs)
-        _write(found, out, data, normals, command)
+        _write(found, out, dataset, normals, command)
     return found
 
 
@@ -125,25 +127,21 @@ def _key(data: Path, recipe: Recipe, with_baselines: bool) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _drawn(data: Path, normals: int, seed: int, manifest: Path) -> Path:
+def _drawn(dataset: Dataset, normals: int, seed: int, manifest: Path) -> Path:
     """A manifest of the data set with ``normals`` of its normal training images, drawn by the seed."""
-    dataset = read_dataset(data)
     if normals > len(dataset.train):
         raise DataError(
-            f"{data}: too few normal images", expected=f"{normals} or more", found=str(len(dataset.train))
+            f"{dataset.root}: too few normal images", expected=f"{normals} or more", found=str(len(dataset.train))
         )
     rng = np.random.default_rng(seed_for(seed, "normals"))
     chosen = sorted(rng.choice(len(dataset.train), normals, replace=False))
     train = [dataset.train[row] for row in chosen]
     lines = [*(_line(ref, "train") for ref in train), *(_line(ref, "test") for ref in dataset.test)]
     with manifest.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, _COLUMNS)
+        table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(lines)
     return manifest
-
-
-_COLUMNS = ("path", "label", "split", "lot", "wafer", "inspection_point", "defect_type", "mask")
 
 
 def _line(ref: ImageRef, part: str) -> dict[str, str]:
@@ -160,8 +158,7 @@ def _line(ref: ImageRef, part: str) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in told.items()}
 
 
-def _write(found: Benchmark, out: Path, data: Path, normals: int | None, command: str) -> None:
-    dataset = read_dataset(data)
+def _write(found: Benchmark, out: Path, dataset: Dataset, normals: int | None, command: str) -> None:
     content = {
         "command": command,
         "data": _described(dataset, normals),
