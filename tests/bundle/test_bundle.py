@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from waferlens.bundle.card import model_card
 from waferlens.bundle.contents import (
@@ -55,6 +56,25 @@ def test_what_was_learned_comes_back(saved, trained):
     samples = load_samples(saved)
     assert samples.train.shape == samples.held_out.shape == (8, 256, 256)
     assert json.loads((saved / "history.json").read_text()) == fitted.history
+
+
+def test_a_bundle_from_before_usual_errors_divides_by_nothing(copy):
+    path = copy / "calibration.safetensors"
+    learned = load_file(path)
+    assert any(name.startswith("usual_error.") for name in learned)
+    save_file({name: value for name, value in learned.items() if "usual" not in name}, path)
+    detector = load_detector(copy, verify=False)
+    assert torch.equal(detector.usual_error(torch.ones(2, 128)), torch.ones(2, 1, 32, 32))
+
+
+@pytest.mark.parametrize("name", ["usual_error.weight", "error_mean", "roi"])
+def test_a_calibration_that_lacks_a_part_is_refused(copy, name):
+    path = copy / "calibration.safetensors"
+    learned = load_file(path)
+    del learned[name]
+    save_file(learned, path)
+    with pytest.raises(BundleError, match=r"calibration\.safetensors does not fit"):
+        load_detector(copy, verify=False)
 
 
 def test_a_bundle_that_was_not_touched_is_verified(saved):

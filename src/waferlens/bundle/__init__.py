@@ -3,7 +3,7 @@
 vae-wafer/
 ├── config.json               what rebuilds the detector and reads images: options, input type, recipe, seed
 ├── model.safetensors         weights of the network
-├── calibration.safetensors   error statistics per position, region of interest, scale of the score
+├── calibration.safetensors   error statistics per position and latent, region of interest, scale of the score
 ├── thresholds.json           where PASS ends and REJECT begins, and how these were learned
 ├── reference.parquet         score, error and latent of every held-out normal (p-values, drift)
 ├── samples.safetensors       a few normal images: export, parity gate and self-test need pixels

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from waferlens.errors import BundleError
 from waferlens.models.detector import Detector, DetectorOptions, build_detector
 from waferlens.training.run import Fitted
 
+_USUAL = "usual_error."
+
 
 def save_model(bundle: Path, config: BundleConfig, fitted: Fitted, samples: Samples) -> None:
     """Everything but exports, card and manifest."""
@@ -28,7 +32,7 @@ def save_model(bundle: Path, config: BundleConfig, fitted: Fitted, samples: Samp
     save_file(_contiguous(fitted.detector.network), bundle / "model.safetensors")
     # One entry: safetensors writes several in random order, and the same run must give the same bytes.
     about = {"learned_from": f"{len(fitted.calibration.scores)} held-out normals"}
-    save_file(_contiguous(fitted.detector.error_map), bundle / "calibration.safetensors", metadata=about)
+    save_file(_calibration(fitted.detector), bundle / "calibration.safetensors", metadata=about)
     write_json(bundle / "thresholds.json", fitted.thresholds.as_dict())
     write_json(bundle / "history.json", fitted.history)
     pq.write_table(_reference_table(fitted), bundle / "reference.parquet")
@@ -45,13 +49,35 @@ def load_detector(bundle: Path, *, verify: bool = True) -> Detector:
         detector = build_detector(DetectorOptions.model_validate(load_config(bundle).detector))
     except ValidationError as error:
         raise BundleError(f"{bundle / 'config.json'} describes an unknown detector", found=str(error)) from error
-    for file, part in (("model", detector.network), ("calibration", detector.error_map)):
+    fills: dict[str, Callable[[dict[str, Tensor]], Any]] = {
+        "model": detector.network.load_state_dict,
+        "calibration": partial(_calibrate, detector),
+    }
+    for file, fill in fills.items():
         path = bundle / f"{file}.safetensors"
         try:
-            part.load_state_dict(load_file(path))
+            fill(load_file(path))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise BundleError(f"{path} does not fit its config.json", found=str(error).splitlines()[0]) from error
     return detector.eval()
+
+
+def _calibration(detector: Detector) -> dict[str, Tensor]:
+    """What was learned from normal images beside the network."""
+    learned = _contiguous(detector.error_map)
+    if detector.usual_error is not None:
+        learned |= {f"{_USUAL}{name}": value for name, value in _contiguous(detector.usual_error).items()}
+    return learned
+
+
+def _calibrate(detector: Detector, learned: dict[str, Tensor]) -> None:
+    usual = {name.removeprefix(_USUAL): value for name, value in learned.items() if name.startswith(_USUAL)}
+    detector.error_map.load_state_dict(
+        {name: value for name, value in learned.items() if not name.startswith(_USUAL)}
+    )
+    # An older bundle has none: to it, the same error is usual for all images.
+    if usual and detector.usual_error is not None:
+        detector.usual_error.load_state_dict(usual)
 
 
 def write_json(path: Path, content: Any) -> None:

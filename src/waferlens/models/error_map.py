@@ -5,13 +5,13 @@ Knows nothing of the network that reconstructed, nor of thresholds. What it lear
 that varies; a position where the network always struggles stops shouting.
 
     d(x)      = 2x2 box means of x - x_hat       camera noise averages out, a structure does not
-    e(x)      = S @ d(x)^2 @ S.T                 squared error, smoothed by a Gaussian
+    e(x)      = S @ (d(x)^2 / u) @ S.T           squared error over what is usual for its kind, smoothed
     heatmap   = (e - mean) / deviation           in deviations of normal images at that position
     peak      = mean of the most deviating 4x4 boxes of the heatmap
     score     = (peak - location) / scale        in deviations of normal images' peaks
 
-A network that compares features gives one departure or several (at scales of its own) instead of d; each has its
-own mean and deviation, and the heatmap is the largest of them at every pixel.
+A network that compares features gives one departure or several (at scales of its own) instead of d^2; each has its
+own mean and deviation, and the heatmap is the largest of them at every pixel. u is 1 unless ``UsualError`` told.
 
 The peak is a mean over about a hundred pixels (the area of one smoothing kernel) rather than the maximum: one
 position where normals happened to vary little cannot win alone.
@@ -83,24 +83,43 @@ class ErrorMap(nn.Module):
         self.register_buffer("score_location", torch.tensor(0.0))
         self.register_buffer("score_scale", torch.tensor(1.0))
 
-    def forward(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> ErrorSummary:
+    def forward(
+        self,
+        image: Tensor,
+        reconstruction: Tensor,
+        departure: Tensor | None = None,
+        usual: Tensor | None = None,
+    ) -> ErrorSummary:
         """image, reconstruction: (B, 1, 256, 256) in [0, 1].
 
         departure: (B, M, 32, 32), how far a network that compares features finds them from those expected; the
-        heatmap and the score are then made of it, the reconstruction error still of the pixels.
+        heatmap and the score are then made of it, the reconstruction error still of the pixels. usual: (B, M, 32,
+        32), what the error judged is divided by.
         """
         difference = self._difference(image, reconstruction)
-        raw = self._smoothed(difference) if departure is None else self._spread(departure)
+        raw = self._smoothed(difference, usual) if departure is None else self._spread(departure, usual)
         heatmap = self.heatmap(raw, self.error_mean, self.error_deviation)
         score = (self.peak(heatmap) - self.score_location) / self.score_scale
         reconstruction_error = _squared(difference).mean(dim=1) / self.roi.mean()
         return ErrorSummary(heatmap, score, reconstruction_error)
 
-    def smoothed_error(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> Tensor:
+    def smoothed_error(
+        self,
+        image: Tensor,
+        reconstruction: Tensor,
+        departure: Tensor | None = None,
+        usual: Tensor | None = None,
+    ) -> Tensor:
         """What calibration collects over normals: (B, M, 256, 256), not yet in deviations."""
         if departure is not None:
-            return self._spread(departure)
-        return self._smoothed(self._difference(image, reconstruction))
+            return self._spread(departure, usual)
+        return self._smoothed(self._difference(image, reconstruction), usual)
+
+    def cells(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> Tensor:
+        """The error judged, before anything is learned of it: means over cells of 8x8 pixels, (B, M, 32, 32)."""
+        if departure is not None:
+            return departure
+        return F.avg_pool2d(self._boxes(self._difference(image, reconstruction)), _COARSE_BOX // _ERROR_BOX)
 
     def _difference(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Expected minus found, (B, 65536), zero outside the region of interest.
@@ -111,13 +130,20 @@ class ErrorMap(nn.Module):
         """
         return (reconstruction.flatten(1) - image.flatten(1)) * self.roi.flatten()
 
-    def _smoothed(self, difference: Tensor) -> Tensor:
-        maps = difference.view(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
-        return smooth(_squared(F.avg_pool2d(maps, _ERROR_BOX)), self.smoothing)
+    def _boxes(self, difference: Tensor) -> Tensor:
+        """Squared differences of 2x2 box means, (B, 1, 128, 128)."""
+        return _squared(F.avg_pool2d(difference.view(-1, 1, IMAGE_SIZE, IMAGE_SIZE), _ERROR_BOX))
 
-    def _spread(self, departure: Tensor) -> Tensor:
+    def _smoothed(self, difference: Tensor, usual: Tensor | None) -> Tensor:
+        boxes = self._boxes(difference)
+        if usual is not None:
+            boxes = boxes / F.interpolate(usual, scale_factor=_COARSE_BOX // _ERROR_BOX, mode="nearest")
+        return smooth(boxes, self.smoothing)
+
+    def _spread(self, departure: Tensor, usual: Tensor | None) -> Tensor:
         """A coarse departure over the pixels, zero outside the region of interest."""
-        return smooth(departure, self.coarse_smoothing) * self.roi
+        judged = departure if usual is None else departure / usual
+        return smooth(judged, self.coarse_smoothing) * self.roi
 
     def heatmap(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
         """Smoothed errors (B, M, 256, 256) in deviations of the normals there, the largest: (B, 1, 256, 256)."""

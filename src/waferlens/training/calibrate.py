@@ -19,7 +19,7 @@ from torch import Tensor
 from waferlens.decision.thresholds import ScoreName
 from waferlens.errors import DataError
 from waferlens.images.augment import AugmentationOptions
-from waferlens.models.detector import Detector
+from waferlens.models.detector import Answer, Detector
 from waferlens.models.error_map import ErrorMap, ErrorSummary
 from waferlens.training.augment import augment_batch
 from waferlens.training.feed import Feed
@@ -126,10 +126,10 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     error_map = detector.error_map
     folds = [_Moments(error_map.error_mean) for _ in range(min(options.num_folds, len(indices)))]
     errors, latents = [], []
-    for fold, image, (reconstruction, latent, *departure) in _expected(detector, held_out, indices, len(folds)):
-        folds[fold].add(error_map.smoothed_error(image, reconstruction, *departure))
-        errors.append(error_map(image, reconstruction).reconstruction_error.double().cpu())
-        latents.append(latent.cpu())
+    for fold, image, answer in _answered(detector, held_out, indices, len(folds)):
+        folds[fold].add(_smoothed_error(error_map, image, answer))
+        errors.append(error_map(image, answer.reconstruction).reconstruction_error.double().cpu())
+        latents.append(answer.latent.cpu())
     everyone = _Moments(error_map.error_mean)
     for moments in folds:
         everyone.count += moments.count
@@ -137,11 +137,11 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
 
     def out_of_fold(balance: _Balance | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Smoothed errors, batch by batch, with the statistics of the folds that do not hold them."""
-        for fold, image, (reconstruction, _, *departure) in _expected(detector, held_out, indices, len(folds)):
+        for fold, image, answer in _answered(detector, held_out, indices, len(folds)):
             mean, deviation = everyone.without(folds[fold]).statistics(options)
             if balance is not None:
                 mean, deviation = balance.applied(mean, deviation)
-            yield error_map.smoothed_error(image, reconstruction, *departure), mean, deviation
+            yield _smoothed_error(error_map, image, answer), mean, deviation
 
     # Second pass, where there are several maps: how they compare. Last pass: the peak of every image.
     balance = None if error_map.num_maps == 1 else _Balance.of(error_map, out_of_fold(None))
@@ -169,15 +169,19 @@ def _fold_order(num_images: int, num_folds: int) -> npt.NDArray[np.int64]:
     return np.concatenate([np.arange(fold, num_images, num_folds) for fold in range(num_folds)])
 
 
-def _expected(
+def _answered(
     detector: Detector, images: Feed, indices: npt.NDArray[np.int64], num_folds: int
-) -> Iterator[tuple[int, Tensor, tuple[Tensor, ...]]]:
+) -> Iterator[tuple[int, Tensor, Answer]]:
     """(fold, image, what the network answers) batch by batch; a batch never mixes folds."""
     for fold in range(num_folds):
         members = indices[fold::num_folds]
         for start in range(0, len(members), _BATCH):
             image = images.take(members[start : start + _BATCH])
-            yield fold, image, detector.network(image)
+            yield fold, image, detector.answer(image)
+
+
+def _smoothed_error(error_map: ErrorMap, image: Tensor, answer: Answer) -> Tensor:
+    return error_map.smoothed_error(image, answer.reconstruction, answer.departure, answer.usual)
 
 
 @torch.inference_mode()
@@ -207,6 +211,6 @@ def measure_repeatability(
 
 
 def _score(detector: Detector, image: Tensor, score_name: ScoreName) -> Tensor:
-    reconstruction, _, *departure = detector.network(image)
-    summary: ErrorSummary = detector.error_map(image, reconstruction, *departure)
+    answer = detector.answer(image)
+    summary: ErrorSummary = detector.error_map(image, answer.reconstruction, answer.departure, answer.usual)
     return summary.score if score_name == "score" else summary.reconstruction_error

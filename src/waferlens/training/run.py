@@ -27,6 +27,7 @@ from waferlens.training.feed import Feed
 from waferlens.training.loop import Watcher, train
 from waferlens.training.options import TrainingOptions
 from waferlens.training.schedule import Indices, seed_for
+from waferlens.training.usual_error import learn_usual_error
 
 # How a stage and a camera vary from one image of a place to the next; what ``confidence`` is measured with.
 REIMAGING = AugmentationOptions(rotation_degrees=0.25, shift_pixels=1.0, noise_sigma=0.01, gain=0.02, offset=0.01)
@@ -98,8 +99,11 @@ def fit(
     if isinstance(network, FeatureVAE):
         say("learning what the network leaves of normal images")
         learn_usual_residuals(network, training, options.augmentation, seed_for(seed, "residuals"))
-    say("calibrating on held-out normals")
     detector.to(fabric.device).eval()
+    say("learning how large an error is usual for which image")
+    share = learn_usual_error(detector, training, options.augmentation, seed_for(seed, "usual error"))
+    say(f"  the latent tells {share:.0%} of how the errors of normal images differ")
+    say("calibrating on held-out normals")
     calibration = calibrate(detector, validation, options.calibration)
     repeatability = measure_repeatability(
         detector,
