@@ -74,9 +74,9 @@ results: bench ## docs/results.md again (hours: five seeds on every set; MVTec A
 		--out runs/benchmark/transistor
 	@$(BIN)/waferlens benchmark $(TRANSISTOR) --recipe recipes/transistor.toml --normals 20 --out runs/benchmark/transistor-20
 	@test -f runs/data/fab/manifest.csv || $(BIN)/python bench/datasets.py fab runs/data/fab
-	@$(BIN)/waferlens benchmark runs/data/fab --out runs/benchmark/fab
+	@$(BIN)/waferlens benchmark runs/data/fab --recipe recipes/small-defects.toml --recipe recipes/pixel.toml --out runs/benchmark/fab
 	@test -f runs/data/fab-moved/manifest.csv || $(BIN)/python bench/datasets.py fab runs/data/fab-moved --jitter 8 --rotation 2
-	@$(BIN)/waferlens benchmark runs/data/fab-moved --out runs/benchmark/fab-moved
+	@$(BIN)/waferlens benchmark runs/data/fab-moved --recipe recipes/small-defects.toml --recipe recipes/pixel.toml --out runs/benchmark/fab-moved
 	@test ! -f runs/data/cells/manifest.csv || $(BIN)/waferlens benchmark runs/data/cells --normals 300 --out runs/benchmark/cells
 	@$(BIN)/python bench/results.py
 

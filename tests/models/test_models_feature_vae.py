@@ -9,7 +9,7 @@ import tiny
 from waferlens.errors import BundleError
 from waferlens.models import backbone
 from waferlens.models.backbone import folded, pretrained
-from waferlens.models.detector import DetectorOptions, build_detector, detector_around
+from waferlens.models.detector import DetectorOptions, build_detector
 from waferlens.models.error_map import ErrorMap, ErrorMapOptions
 from waferlens.models.feature_vae import (
     FEATURE_SIDE,
@@ -134,7 +134,7 @@ def test_the_network_is_small_and_answers_in_the_detectors_shapes():
         reconstruction, latent, departure = network(torch.rand(2, 1, 256, 256))
     assert reconstruction.shape == (2, 1, 256, 256)
     assert latent.shape == (2, 128)
-    assert departure.shape == (2, len(SCALES), FEATURE_SIDE, FEATURE_SIDE)
+    assert departure.shape == (2, 1, FEATURE_SIDE, FEATURE_SIDE)
     assert 0 <= reconstruction.min() <= reconstruction.max() <= 1
 
 
@@ -183,7 +183,7 @@ def test_the_second_scale_is_the_mean_of_the_cells_around():
 
 @pytest.mark.parametrize("scales", [("averaged",), ("cells",), ("averaged", "cells")])
 def test_a_recipe_says_at_which_scales_it_judges(scales):
-    both = detector_around(FeatureVAE(SMALL), DetectorOptions()).network.eval()
+    both = FeatureVAE(SMALL.model_copy(update={"scales": SCALES})).eval()
     network = FeatureVAE(SMALL.model_copy(update={"scales": scales})).eval()
     state = {name: value for name, value in both.state_dict().items() if "whitening" not in name}
     network.load_state_dict(state, strict=False)

@@ -7,11 +7,11 @@ import torch
 
 import tiny
 from waferlens.models.detector import DetectorOptions
-from waferlens.models.feature_vae import NUM_FEATURES, FeatureVAE, FeatureVAEOptions
+from waferlens.models.feature_vae import NUM_FEATURES, SCALES, FeatureVAE, FeatureVAEOptions
 from waferlens.training.features import learn_usual_residuals, prepare_features
 from waferlens.training.run import fit
 
-NETWORK = FeatureVAEOptions(width=8, squeezed=4, whitening_rank=4)
+NETWORK = FeatureVAEOptions(width=8, squeezed=4, whitening_rank=4, scales=SCALES)
 
 
 @pytest.fixture(scope="module")

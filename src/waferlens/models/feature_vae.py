@@ -9,7 +9,7 @@ as an image and as features, and how far the features found are from those expec
         │  Conv 1x1, two Conv 3x3 stride 2, Conv 1x1             │
         ├─ Linear → mean, log variance (B, 128)                  │
         z ── Linear, mirror of the encoder ──► expected features ┴─► residual ──┐
-        │                                     as it is and 3x3 averaged, each Whitening ─► departure (B, 2, 32, 32)
+        │                                     averaged over 3x3, Whitening ─► departure (B, 1, 32, 32)
         └─ Linear, five ConvTranspose ──► reconstruction (B, 1, 256, 256), for people; no part of the score
 """
 
@@ -59,9 +59,9 @@ class FeatureVAEOptions(BaseModel, frozen=True, extra="forbid"):
         0.1, gt=0, le=1, description="share of a feature's mean variance mixed into that of each position"
     )
     scales: tuple[Scale, ...] = Field(
-        SCALES,
+        ("averaged",),
         min_length=1,
-        description="at which residuals are judged, the larger counting; `averaged` alone suits large defects",
+        description="at which residuals are judged, the larger counting; with `cells` for defects of a few pixels",
     )
 
     @field_validator("scales")
