@@ -7,6 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from waferlens.wiring.ablation import STEPS
+
 FIGURES = ("image_auroc", "image_auprc", "fnr_at_fpr5", "pixel_auroc", "aupro")
 KNOWN = {"scratch", "particle", "pattern_shift", "bridge", "open"}
 FETCHING = {"src", "srcset", "href", "data", "action", "poster", "background", "xlink:href"}
@@ -73,6 +75,19 @@ def test_every_type_is_held_out_and_the_worst_is_named_in_the_report(metrics, ev
     assert set(novel["clusters"]) == {"latents", "heatmap"}
 
 
+def test_each_step_of_the_score_is_left_out_once_and_shown(metrics, evaluated):
+    assert tuple(metrics["ablation"]) == STEPS
+    for step in metrics["ablation"].values():
+        assert step["counts"] == metrics["counts"]
+        assert 0 <= step["score"]["image_auroc"]["value"] <= 1
+        figures = (step["reconstruction_error"], metrics["reconstruction_error"])
+        one, other = (dict(numbers(figure)) for figure in figures)
+        assert one == pytest.approx(other, abs=1e-3)
+    page = (evaluated / "report.html").read_text()
+    assert "What each step of the score buys" in page
+    assert all(f"<th>{step}</th>" in page for step in STEPS)
+
+
 def test_the_report_fetches_nothing(evaluated):
     references = References((evaluated / "report.html").read_text())
     assert references.fetched
@@ -125,7 +140,7 @@ def test_novel_types_are_evaluated_without_training_images_and_without_baselines
     assert "Baselines were not fitted" in (tmp_path / "report.html").read_text()
     metrics = json.loads(ran.out)
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["baselines"] == {}
+    assert metrics["baselines"] == metrics["ablation"] == {}
     assert set(metrics["per_defect_type"]) == {"residue", "void", "haze_ring"}
 
 

@@ -88,7 +88,9 @@ def evaluate(
     data: DataFolder,
     out: ReportFolder,
     engine: Annotated[str | None, typer.Option(help="Instead of the bundle's default engine.")] = None,
-    baselines: Annotated[bool, typer.Option(help="Also fit and score the baselines.")] = True,
+    baselines: Annotated[
+        bool, typer.Option(help="Also fit and score the baselines, and the score with steps left out.")
+    ] = True,
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Also score disturbed images; takes minutes.")
     ] = False,
@@ -112,6 +114,7 @@ def evaluate(
             out,
             engine=engine,
             with_baselines=baselines,
+            with_ablation=baselines,
             with_robustness=robustness,
             with_pod=pod,
             command=arguments.command_line(),

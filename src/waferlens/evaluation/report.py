@@ -104,6 +104,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "targets": target_rows(metrics, latency_ms=content.latency_ms, latency_note=content.latency_note),
         "figure_titles": FIGURE_TITLES,
         "comparison": _comparison(content),
+        "ablation": _ablation(content),
         "exploration": exploration,
         "answers": answers(exploration),
         "pictures": exploration_pictures(content.exploration, exploration)
@@ -144,6 +145,22 @@ def _comparison(content: ReportContent) -> list[dict[str, Any]]:
             if not all(math.isnan(figure.value) for figure in figures.values()):
                 rows.append({"method": name, "score": title, "figures": figures})
     return rows
+
+
+def _ablation(content: ReportContent) -> list[dict[str, Any]]:
+    """From a(x) to the calibrated score, step by step; empty where no step was left out."""
+    if not content.ablation:
+        return []
+    own = content.metrics[content.detector.method]
+    steps = {
+        "a(x)": own["reconstruction_error"],
+        **{name: metrics["score"] for name, metrics in content.ablation.items()},
+        "calibrated score, all of it": own["score"],
+    }
+    return [
+        {"step": name, "figures": {figure: estimate_of(value) for figure, value in figures.items()}}
+        for name, figures in steps.items()
+    ]
 
 
 def _paired_tests(content: ReportContent) -> list[PairedComparison]:

@@ -30,6 +30,7 @@ class ReportContent:
     novel_defects: each type held out, clusters and map of the latents; None leaves the section out.
     latency_ms: of one image, if measured, and latency_note: on which machine.
     robustness: the detector on disturbed images, if that was asked for. pod: on planted defects, if asked for.
+    ablation: `summary.metrics_for` of the detector with steps of its score left out, by what is left.
 
     Raises DataError when metrics are missing or a baseline scored other images.
     """
@@ -52,6 +53,7 @@ class ReportContent:
     seed: int = 0
     robustness: Robustness | None = None
     pod: PodStudy | None = None
+    ablation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = {self.detector.method, *self.baselines} - set(self.metrics)

@@ -79,7 +79,7 @@ def run_benchmark(
 def _run(
     data: Path, recipe: Recipe, folder: Path, seed: int, with_baselines: bool, command: str, told: Told
 ) -> dict[str, dict[str, Any]]:
-    """Metrics of the recipe's detector, and of the baselines where they are asked for."""
+    """Metrics of the recipe's detector, of its score with steps left out, and of baselines where asked for."""
     # On one device, in this process: seconds then compare.
     recipe = with_training(recipe, devices=1, epochs=None)
     bundle, report, result = (folder / f"{what}-{seed}" for what in ("bundle", "report", "metrics"))
@@ -91,24 +91,33 @@ def _run(
         return methods
     train_bundle(data, recipe, bundle, seed=seed, command=command, told=told)
     metrics = evaluate_bundle(
-        bundle, data, report, engine=None, with_baselines=with_baselines, command=command, told=told
+        bundle,
+        data,
+        report,
+        engine=None,
+        with_baselines=with_baselines,
+        with_ablation=True,
+        command=command,
+        told=told,
     )
-    baselines = metrics.pop("baselines")
+    baselines, ablation = metrics.pop("baselines"), metrics.pop("ablation")
     learned = read_json(bundle / "metrics.json")
     metrics |= {
         "fit_seconds": learned["fit_seconds"],
         "latency_ms": _latency(bundle),
         "parity": read_json(bundle / PARITY_FILE)["engines"],
     }
-    methods = {recipe.network.kind: metrics, **baselines}
+    kind = recipe.network.kind
+    methods = {kind: metrics, **{f"{kind}, {step}": found for step, found in ablation.items()}, **baselines}
     result.write_text(json.dumps({"key": key, "methods": methods}, indent=2) + "\n", encoding="utf-8")
     return methods
 
 
 def _named(method: str, recipe: Recipe, recipes: Sequence[Recipe]) -> str:
     """A detector goes by its kind; by its recipe too, where two recipes make the same kind."""
-    alike = [other for other in recipes if other.network.kind == method]
-    return f"{method} ({recipe.name})" if len(alike) > 1 else method
+    kind, _, step = method.partition(", ")
+    alike = [other for other in recipes if other.network.kind == kind]
+    return f"{kind} ({recipe.name}){step and ', '}{step}" if len(alike) > 1 else method
 
 
 def _latency(bundle: Path) -> float:

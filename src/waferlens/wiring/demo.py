@@ -43,7 +43,14 @@ def run_demo(out: Path, *, seed: int, told: Told) -> DemoResult:
         )
     if not (report / "metrics.json").exists():
         evaluate_bundle(
-            bundle, data, report, engine=None, with_baselines=True, command="waferlens demo", told=told
+            bundle,
+            data,
+            report,
+            engine=None,
+            with_baselines=True,
+            with_ablation=True,
+            command="waferlens demo",
+            told=told,
         )
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     told.say("inspecting ten images")

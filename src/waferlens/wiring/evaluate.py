@@ -26,8 +26,10 @@ from waferlens.images.layouts import Dataset, read_dataset
 from waferlens.images.splits import Part, Split
 from waferlens.models.detector import Detector, DetectorOptions
 from waferlens.settings.recipe import recipe_from
+from waferlens.training.calibrate import CalibrationOptions
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import spread_evenly
+from waferlens.wiring.ablation import ablate
 from waferlens.wiring.baseline import Baselines, run_baselines
 from waferlens.wiring.planted import Judge
 from waferlens.wiring.pod import pod_of_test
@@ -49,14 +51,16 @@ def evaluate_bundle(
     with_baselines: bool,
     command: str,
     told: Told,
+    with_ablation: bool = False,
     with_robustness: bool = False,
     with_pod: bool = False,
 ) -> dict[str, Any]:
     """Write ``out/report.html`` and ``out/metrics.json``; returns the latter's content.
 
-    engine: None for the bundle's default. with_robustness: score disturbed images as well. with_pod: plant
-    defects on the normal images as well. Raises BundleError, DataError (no labelled image, a test image that the
-    bundle was trained on) and EngineError.
+    engine: None for the bundle's default. with_ablation: judge with steps of the score left out as well, where the
+    data set holds the images that the bundle learned from. with_robustness: score disturbed images as well.
+    with_pod: plant defects on the normal images as well. Raises BundleError, DataError (no labelled image, a test
+    image that the bundle was trained on) and EngineError.
     """
     origin = verify_configured(bundle)["provenance"]
     config, thresholds, detector = (
@@ -77,11 +81,16 @@ def evaluate_bundle(
     running = open_engine(chosen, bundle, threads=torch.get_num_threads())
     scored = score_test_set(config.name, running.infer, test, config.num_parameters, told.count)
     training = _training_images(dataset, config)
+    learned_from = _learned_from(training, split, detector)
     baselines = Baselines(scored={}, metrics={}, notes=("Baselines were not asked for.",))
     if with_baselines:
-        baselines = _baselines(training, split, detector, test, config, told)
+        baselines = _baselines(learned_from, detector, test, config, told)
         for note in baselines.notes:
             told.say(note)
+    steps = {}
+    if with_ablation and learned_from is not None:
+        told.say("leaving out steps of the score")
+        steps = ablate(detector, learned_from[1], test, _calibration(config), told.count)
     by_score = thresholds.score_name == "score"
     review, reject = (thresholds.review, thresholds.reject) if by_score else (None, None)
     metrics = metrics_for(scored, review_threshold=review, reject_threshold=reject)
@@ -115,6 +124,7 @@ def evaluate_bundle(
         novel_defects=novel,
         robustness=robustness,
         pod=pod,
+        ablation=steps,
     )
     write_report(content, out / "report.html")
     everything = {
@@ -124,6 +134,7 @@ def evaluate_bundle(
         "robustness": None if robustness is None else robustness.as_dict(),
         "pod": None if pod is None else pod.as_dict(),
         "baselines": baselines.metrics,
+        "ablation": steps,
         "provenance": origin,
     }
     (out / "metrics.json").write_text(json.dumps(everything, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -136,33 +147,38 @@ def _training_images(dataset: Dataset, config: BundleConfig) -> PackedImages | N
     return pack_training(dataset, config.images)
 
 
-def _baselines(
-    training: PackedImages | None,
-    split: Split,
-    detector: Detector,
-    test: TestSet,
-    config: BundleConfig,
-    told: Told,
-) -> Baselines:
-    """On the very images that the bundle learned from; without them there is nothing fair to compare."""
+def _learned_from(training: PackedImages | None, split: Split, detector: Detector) -> tuple[Feed, Feed] | None:
+    """The very images that the bundle learned from and was calibrated on; None where the data set lacks some."""
     learned = {image.sha256 for image in split.images}
     if training is None or not learned <= set(training.hashes):
-        note = "Baselines were not fitted: this data set does not hold the images that the bundle learned from."
-        return Baselines(scored={}, metrics={}, notes=(note,))
-    learned_from, held_out = (
+        return None
+    first, second = (
         Feed(training, _rows_with(training, split.hashes(part)), detector.normalise, torch.device("cpu"))
         for part in _PARTS
     )
+    return first, second
+
+
+def _baselines(
+    learned_from: tuple[Feed, Feed] | None, detector: Detector, test: TestSet, config: BundleConfig, told: Told
+) -> Baselines:
+    """On the images that the bundle learned from; without them there is nothing fair to compare."""
+    if learned_from is None:
+        note = "Baselines were not fitted: this data set does not hold the images that the bundle learned from."
+        return Baselines(scored={}, metrics={}, notes=(note,))
     return run_baselines(
-        learned_from,
-        held_out,
+        *learned_from,
         test,
         DetectorOptions.model_validate(config.detector),
-        recipe_from(config.recipe, config.name).calibration,
+        _calibration(config),
         roi=detector.error_map.roi,
         say=told.say,
         count=told.count,
     )
+
+
+def _calibration(config: BundleConfig) -> CalibrationOptions:
+    return recipe_from(config.recipe, config.name).calibration
 
 
 def _exploration(
