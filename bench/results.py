@@ -1,6 +1,8 @@
 """Writes docs/results.md from what the benchmarks left in runs. Computes nothing but differences and means.
 
 make results        runs the benchmarks that are missing, then this
+
+A part whose measurement is not in runs stays as the page has it, with the machine and the day that it names.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ SETS = {
 """Folders of runs/benchmark, and what is in them."""
 
 NOVEL = ("residue", "void", "haze_ring")
+_BUSY = " It did other work at the time: seconds and milliseconds are upper bounds."
 _NOT_TYPES = ("defective", "defect")
 
 
@@ -45,7 +48,7 @@ def benchmarked(name: str, content: dict[str, Any]) -> Iterator[str]:
     data, runs = content["data"], content["runs"]
     yield f"\n## {SETS[name]}\n"
     yield (
-        f"`{content['command']}`: {len(runs)} seed(s) from 0, each with its own split of {data['num_normals']} normal images, its own "
+        f"`{_as_told(content['command'])}`: {len(runs)} seed(s) from 0, each with its own split of {data['num_normals']} normal images, its own "
         f"weights and augmentation; baselines learn from the same images. Test set: {data['num_test_normal']} normal and "
         f"{data['num_test_defective']} defective images. Mean ± standard deviation over seeds, in brackets the 95 % interval of one "
         f"run. *Behind the first*: difference in image AUROC, seed by seed. *One image*: median, one thread, detectors in their "
@@ -55,7 +58,7 @@ def benchmarked(name: str, content: dict[str, Any]) -> Iterator[str]:
     yield "\nImage AUROC of the calibrated score, seed by seed:\n"
     yield "| method | " + " | ".join(f"seed {seed}" for seed in range(len(runs))) + " |"
     yield "| --- |" + " --- |" * len(runs)
-    for method in content["table"]:
+    for method in (name for name in content["table"] if ", " not in name):
         cells = [_estimate(run[method]["score"]["image_auroc"]) if method in run else "-" for run in runs]
         yield f"| {method} | " + " | ".join(cells) + " |"
     yield from _by_type(content)
@@ -147,6 +150,30 @@ def gpu(content: dict[str, Any]) -> Iterator[str]:
     )
 
 
+def _as_told(command: str) -> str:
+    """Without where things lie on the machine that measured."""
+    words = command.split()
+    if "--out" in words:
+        at = words.index("--out")
+        del words[at : at + 2]
+    return " ".join(Path(word).name if word.startswith(("/", "..")) else word for word in words)
+
+
+def measured_here() -> str:
+    today = datetime.date.today().isoformat()
+    return f"Measured on {today} with Python {platform.python_version()} on: {machine()}."
+
+
+def kept(page: str, heading: str) -> str:
+    """The part of the page under this heading, up to the next one."""
+    _, found, rest = page.partition(f"\n## {heading}")
+    return (
+        f"\n## {heading}{rest.partition(f'{chr(10)}## ')[0].rstrip()}"
+        if found
+        else f"\n## {heading}\n\nNot run yet."
+    )
+
+
 def _spreads(row: dict[str, Any]) -> dict[str, Spread]:
     return {figure: Spread(**values) for figure, values in row.items()}
 
@@ -160,28 +187,32 @@ def main() -> None:
     arguments.add_argument("--bench", type=Path, default=Path("runs/bench"))
     arguments.add_argument("--sets", type=Path, default=Path("runs/benchmark"))
     arguments.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    arguments.add_argument("--busy", action="store_true", help="say that the benchmarks shared the machine")
     told = arguments.parse_args()
+    here = measured_here() + (_BUSY if told.busy else "")
     parts = {
-        "training": training,
-        "engines": engines,
-        "gpu": gpu,
+        "training": (training, "Training throughput on the CPU"),
+        "engines": (engines, "Latency of one call, 1 thread"),
+        "gpu": (gpu, "GPU"),
     }
     lines = [
         "# Results\n",
-        f"Measured on {datetime.date.today().isoformat()} with Python {platform.python_version()} on: {machine()}. "
         "Brackets are 95 % intervals of one run; ± is the standard deviation over seeds. `make results` makes this page "
         "again. No choice was made on a test set ([how](evaluation.md)).\n",
     ]
-    for name in SETS:
-        path = told.sets / name / "benchmark.json"
-        lines += benchmarked(name, json.loads(path.read_text())) if path.exists() else []
-    for name, section in parts.items():
-        path = told.bench / f"{name}.json"
-        lines += section(json.loads(path.read_text())) if path.exists() else [f"\n## {name}\n\nNot run yet.\n"]
     # The watch has benches of its own; what they last wrote stays.
-    _, watch, measured = (
-        told.out.read_text(encoding="utf-8").partition(BEGINS) if told.out.exists() else ("", "", "")
-    )
+    before = told.out.read_text(encoding="utf-8") if told.out.exists() else ""
+    page, watch, measured = before.partition(BEGINS)
+    for name, title in SETS.items():
+        path = told.sets / name / "benchmark.json"
+        if path.exists():
+            lines += [*benchmarked(name, json.loads(path.read_text())), f"\n{here}"]
+        elif f"\n## {title}\n" in page:
+            lines.append(kept(page, title))
+    for name, (section, heading) in parts.items():
+        path = told.bench / f"{name}.json"
+        fresh = path.exists()
+        lines += [*section(json.loads(path.read_text())), measured_here()] if fresh else [kept(page, heading)]
     told.out.write_text("\n".join(lines).rstrip() + "\n" + (watch and "\n") + watch + measured, encoding="utf-8")
 
 
