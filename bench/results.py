@@ -167,11 +167,8 @@ def measured_here() -> str:
 def kept(page: str, heading: str) -> str:
     """The part of the page under this heading, up to the next one."""
     _, found, rest = page.partition(f"\n## {heading}")
-    return (
-        f"\n## {heading}{rest.partition(f'{chr(10)}## ')[0].rstrip()}"
-        if found
-        else f"\n## {heading}\n\nNot run yet."
-    )
+    content = rest.partition("\n## ")[0].rstrip() if found else "\n\nNot run yet."
+    return f"\n## {heading}{content}"
 
 
 def _spreads(row: dict[str, Any]) -> dict[str, Spread]:

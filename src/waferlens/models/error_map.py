@@ -97,7 +97,7 @@ class ErrorMap(nn.Module):
         32), what the error judged is divided by.
         """
         difference = self._difference(image, reconstruction)
-        raw = self._smoothed(difference, usual) if departure is None else self._spread(departure, usual)
+        raw = self._raw(difference, departure, usual)
         heatmap = self.heatmap(raw, self.error_mean, self.error_deviation)
         score = (self.peak(heatmap) - self.score_location) / self.score_scale
         reconstruction_error = _squared(difference).mean(dim=1) / self.roi.mean()
@@ -111,9 +111,10 @@ class ErrorMap(nn.Module):
         usual: Tensor | None = None,
     ) -> Tensor:
         """What calibration collects over normals: (B, M, 256, 256), not yet in deviations."""
-        if departure is not None:
-            return self._spread(departure, usual)
-        return self._smoothed(self._difference(image, reconstruction), usual)
+        return self._raw(self._difference(image, reconstruction), departure, usual)
+
+    def _raw(self, difference: Tensor, departure: Tensor | None, usual: Tensor | None) -> Tensor:
+        return self._smoothed(difference, usual) if departure is None else self._spread(departure, usual)
 
     def cells(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> Tensor:
         """The error judged, before anything is learned of it: means over cells of 8x8 pixels, (B, M, 32, 32)."""

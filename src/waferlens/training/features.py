@@ -23,8 +23,8 @@ from waferlens.training.schedule import spread_evenly
 
 _BATCH = 16
 _MOST_IMAGES = 2_000
-# A covariance of fewer residuals than this says little; smaller sets are gone through again, augmented.
-_FEWEST_RESIDUALS = 256
+# What is learned from fewer images than this says little; smaller sets are gone through again, augmented.
+FEWEST_SEEN = 256
 
 
 @torch.inference_mode()
@@ -62,16 +62,23 @@ def learn_usual_residuals(
     rng = np.random.default_rng(seed)
     device = network.feature_mean.device
     scales = [Moments(NUM_FEATURES, FEATURE_SIDE**2, device) for _ in network.whitening]
-    for turn in range(math.ceil(_FEWEST_RESIDUALS / len(training))):
-        for image in once_through(training):
-            seen = augment_batch(image, augmentation, rng) if turn else image
-            parts = at_scales(network.residual(seen)[0], network.options.scales)
+    for turn in range(math.ceil(FEWEST_SEEN / len(training))):
+        for image in seen_in(turn, training, augmentation, rng):
+            parts = at_scales(network.residual(image)[0], network.options.scales)
             for moments, residual in zip(scales, parts, strict=True):
                 moments.add(residual)
     # What augmentation adds is no more images than there are.
     shrinkage = shrinkage_of(network.options.whitening_prior_images, min(len(training), _MOST_IMAGES))
     for whitening, moments in zip(network.whitening, scales, strict=True):
         cast(Whitening, whitening).fit(moments, shrinkage)
+
+
+def seen_in(
+    turn: int, images: Feed, augmentation: AugmentationOptions, rng: np.random.Generator
+) -> Iterator[Tensor]:
+    """The batches of ``once_through``: as they are in turn 0, varied in every later one."""
+    for image in once_through(images):
+        yield augment_batch(image, augmentation, rng) if turn else image
 
 
 def once_through(images: Feed, max_images: int = _MOST_IMAGES) -> Iterator[Tensor]:

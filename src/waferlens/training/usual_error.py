@@ -18,13 +18,11 @@ from waferlens.images.augment import AugmentationOptions
 from waferlens.models.detector import Detector
 from waferlens.models.smoothing import gaussian_matrix, smooth
 from waferlens.models.usual_error import CELLS
-from waferlens.training.augment import augment_batch
-from waferlens.training.features import once_through
+from waferlens.training.features import FEWEST_SEEN, seen_in
 from waferlens.training.feed import Feed
 
 # Cells, the width of the smoothing of errors: averages some noise of one image out and keeps an edge where it is.
 _SMOOTHING = 0.6
-_FEWEST_SAMPLES = 256
 _FOLDS = 5
 # In units of the mean eigenvalue of the latents' covariance.
 _PENALTIES = tuple(10.0 ** (half / 2) for half in range(-6, 7))
@@ -44,10 +42,10 @@ def learn_usual_error(detector: Detector, training: Feed, augmentation: Augmenta
     rng = np.random.default_rng(seed)
     matrix = gaussian_matrix(_SMOOTHING, CELLS).to(detector.error_map.roi.device)
     latents, levels, images = [], [], []
-    for turn in range(max(2, math.ceil(_FEWEST_SAMPLES / len(training)))):
+    for turn in range(max(2, math.ceil(FEWEST_SEEN / len(training)))):
         found, logs, seen = [], [], 0
-        for image in once_through(training):
-            answer = detector.answer(augment_batch(image, augmentation, rng) if turn else image)
+        for image in seen_in(turn, training, augmentation, rng):
+            answer = detector.answer(image)
             cells = detector.error_map.cells(image, answer.reconstruction, answer.departure)
             found.append(answer.latent.cpu())
             logs.append(smooth(cells, matrix).clamp(min=1e-12).log().flatten(1).cpu())
