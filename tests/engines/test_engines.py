@@ -218,6 +218,17 @@ def test_the_gate_measures_in_deviations_of_normal_scores(exported, expected, pi
     assert compare(Shifted(expected, "x", 0.01), expected, pixels, thresholds, 1000.0).max_difference < 1e-4
 
 
+def test_far_beyond_normal_the_gate_measures_in_proportion_to_the_score(exported, expected, pixels):
+    thresholds = load_thresholds(exported)
+    far = expected._replace(score=np.full_like(expected.score, 400.0))
+    found = shifted(far, pixels, thresholds, "x", 4e-4)
+    assert found.passed
+    assert found.max_difference == pytest.approx(4e-4 / 8, rel=0.05)
+    assert not shifted(far, pixels, thresholds, "x", 1e-3).passed
+    near = expected._replace(score=np.full_like(expected.score, 40.0))
+    assert not shifted(near, pixels, thresholds, "x", 4e-4).passed
+
+
 def test_one_other_decision_fails_a_32_bit_engine_and_only_an_unexplained_one_an_8_bit_engine(
     exported, pixels, expected
 ):

@@ -1,8 +1,9 @@
 """The gate: every engine must decide as the reference does. Runs at export; its verdict travels in the bundle.
 
 Scores are compared in units of the spread of normal scores (the standard deviation of the held-out normals'
-scores), so that the bound means the same for every bundle. The images are the bundle's held-out samples, as they
-are and damaged in fixed ways, so that all three decisions occur.
+scores), so that the bound means the same for every bundle. A score of more than fifty of them is compared in
+fiftieths of itself: a 32-bit number has seven digits, and no engine can keep more. The images are the bundle's
+held-out samples, as they are and damaged in fixed ways, so that all three decisions occur.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ PREFERENCE = ("openvino-int8", "openvino", "onnxruntime", "torchscript")
 BOUND_32_BIT = 1e-4
 """Largest score difference of a 32-bit engine, in standard deviations of normal scores."""
 
+FAR = 50.0
+"""Deviations beyond which differences are in proportion to the score.
+
+The bound of 32 bits is then 2e-6 of it, about sixteen times the distance between two neighbouring 32-bit numbers.
+"""
+
 BOUND_8_BIT = 0.25
 """The same for an 8-bit engine, wherever a decision is open: a quarter of what two normal images differ by anyway.
 
@@ -36,9 +43,9 @@ Rounding to 8 bits errs in proportion, and a score far beyond REJECT is settled:
 class Parity:
     """One engine against the reference on ``num_images`` images.
 
-    max_difference: largest |score - reference|, in standard deviations of normal scores. For an 8-bit engine
-    over the images whose reference score does not exceed REJECT by more than its bound; ``max_anywhere`` is over
-    all of them.
+    max_difference: largest |score - reference|, in standard deviations of normal scores or, where that is more, in
+    fiftieths of the reference score. For an 8-bit engine over the images whose reference score does not exceed
+    REJECT by more than its bound; ``max_anywhere`` is over all of them.
     num_other_decisions: images that it decides otherwise. num_beyond_reach: those among them whose reference
     score lies farther than ``bound`` from every threshold (a nearer one may fall on either side).
     """
@@ -81,7 +88,7 @@ def compare(
     bound = bound_for(engine.name)
     exact = bound == BOUND_32_BIT
     reach = bound * normal_deviation
-    differences = np.abs(mine - theirs) / normal_deviation
+    differences = np.abs(mine - theirs) / np.maximum(normal_deviation, np.abs(theirs) / FAR)
     is_open = np.full(len(theirs), True) if exact else theirs <= thresholds.reject + reach
     other = np.asarray(
         [decide(a, thresholds).kind is not decide(b, thresholds).kind for a, b in zip(mine, theirs, strict=True)]
