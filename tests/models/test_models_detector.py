@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tiny
 from waferlens.models.detector import OUTPUT_NAMES, build_detector
-from waferlens.models.error_map import ErrorMap, ErrorMapOptions
+from waferlens.models.error_map import ErrorMap, ErrorMapOptions, border_caution
 from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.models.smoothing import gaussian_matrix, smooth
 
@@ -153,6 +153,17 @@ def test_an_uncalibrated_map_is_the_smoothed_squared_error_and_its_peak():
     peak = slow_peak(summary.heatmap[0, 0].numpy(), np.ones((256, 256)), 6)
     assert summary.score.item() == pytest.approx(peak, rel=1e-5)
     assert summary.reconstruction_error.item() == pytest.approx(squared.mean().item(), rel=1e-5)
+
+
+def test_caution_falls_evenly_from_every_border_and_never_below_one():
+    caution = border_caution(ErrorMapOptions(border_pixels=20, border_caution=0.9))[0, 0]
+    for turned in (caution.T, caution.flip(0), caution.flip(1)):
+        assert torch.equal(caution, turned)
+    for row in range(128):
+        expected = 1 + 0.9 * max(0.0, 1 - (row + 0.5) / 20)
+        assert caution[row, 128].item() == pytest.approx(expected, rel=1e-6)
+    assert torch.equal(caution[30, :30], caution[:30, 30])
+    assert torch.equal(border_caution(ErrorMapOptions()), torch.ones(1, 1, 256, 256))
 
 
 def test_calibration_puts_map_and_score_in_deviations():

@@ -8,7 +8,7 @@ import tiny
 from waferlens.errors import DataError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.models.detector import DetectorOptions, detector_around
-from waferlens.models.error_map import ErrorMapOptions
+from waferlens.models.error_map import ErrorMapOptions, border_caution
 from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.training.calibrate import CalibrationOptions, calibrate, measure_repeatability
 from waferlens.training.feed import Feed
@@ -109,6 +109,30 @@ def test_maps_of_two_kinds_peak_alike_on_normal_images_before_the_larger_counts(
     np.testing.assert_allclose(error_map.error_mean[0, 0], everyone[0][0], rtol=1e-3, atol=1e-4)
     deviation = everyone[1][1] * scale[1] / scale[0]
     np.testing.assert_allclose(error_map.error_deviation[0, 1], deviation, rtol=1e-3)
+
+
+def test_near_the_border_deviations_are_taken_to_be_larger_than_measured(held_out):
+    plain = tiny.detector(3)
+    calibrate(plain, held_out, CalibrationOptions(num_folds=4))
+    wary = tiny.detector(3, tiny.DETECTOR.model_copy(update={"error_map": ErrorMapOptions(border_caution=0.9)}))
+    found = calibrate(wary, held_out, CalibrationOptions(num_folds=4))
+    caution = border_caution(ErrorMapOptions(border_caution=0.9))
+    expected = plain.error_map.error_deviation * caution
+    torch.testing.assert_close(wary.error_map.error_deviation, expected)
+    torch.testing.assert_close(wary.error_map.error_mean, plain.error_map.error_mean)
+    assert np.mean(found.scores) == pytest.approx(0, abs=1e-6)
+    assert np.std(found.scores, ddof=1) == pytest.approx(1, abs=1e-6)
+    image = held_out.take(np.arange(1)).clone()
+    middle, corner = image.clone(), image.clone()
+    middle[..., 120:128, 120:128] += 0.5
+    corner[..., :8, :8] += 0.5
+    gains = []
+    for detector in (plain, wary):
+        with torch.inference_mode():
+            heatmaps = [detector.error_map(x, detector.network(image)[0]).heatmap for x in (middle, corner)]
+        gains.append([heatmaps[0][..., 124, 124].item(), heatmaps[1][..., 1, 1].item()])
+    assert gains[1][0] == pytest.approx(gains[0][0], rel=1e-4)
+    assert gains[1][1] == pytest.approx(gains[0][1] / caution[0, 0, 1, 1].item(), rel=1e-4)
 
 
 def test_errors_and_latents_stand_in_the_order_of_the_images(detector, held_out):

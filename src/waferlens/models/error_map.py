@@ -6,12 +6,13 @@ that varies; a position where the network always struggles stops shouting.
 
     d(x)      = 2x2 box means of x - x_hat       camera noise averages out, a structure does not
     e(x)      = S @ (d(x)^2 / u) @ S.T           squared error over what is usual for its kind, smoothed
-    heatmap   = (e - mean) / deviation           in deviations of normal images at that position
+    heatmap   = (e - mean) / (deviation * c)     in deviations of normal images at that position
     peak      = mean of the most deviating 4x4 boxes of the heatmap
     score     = (peak - location) / scale        in deviations of normal images' peaks
 
 A network that compares features gives one departure or several (at scales of its own) instead of d^2; each has its
 own mean and deviation, and the heatmap is the largest of them at every pixel. u is 1 unless ``UsualError`` told.
+c is 1 but near the border, where what a network found rests on pixels that the image does not have.
 
 The peak is a mean over about a hundred pixels (the area of one smoothing kernel) rather than the maximum: one
 position where normals happened to vary little cannot win alone.
@@ -44,6 +45,10 @@ class ErrorMapOptions(BaseModel, frozen=True, extra="forbid"):
     peak_boxes: int = Field(
         6, ge=1, le=256, description="4x4 boxes of the heatmap, the most deviating, that make the score"
     )
+    border_pixels: int = Field(32, ge=1, le=128, description="how far from the border caution reaches")
+    border_caution: float = Field(
+        0.0, ge=0, le=4, description="deviations count for less by up to this, falling evenly from the border on"
+    )
 
 
 class ErrorSummary(NamedTuple):
@@ -62,6 +67,7 @@ class ErrorMap(nn.Module):
 
     smoothing: Tensor
     coarse_smoothing: Tensor
+    caution: Tensor
     roi: Tensor
     error_mean: Tensor
     error_deviation: Tensor
@@ -77,6 +83,7 @@ class ErrorMap(nn.Module):
         self.register_buffer("smoothing", matrix, persistent=False)
         coarse = gaussian_matrix(max(options.smoothing_sigma, _LEAST_COARSE_SIGMA), IMAGE_SIZE, box=_COARSE_BOX)
         self.register_buffer("coarse_smoothing", coarse, persistent=False)
+        self.register_buffer("caution", border_caution(options), persistent=False)
         self.register_buffer("roi", torch.ones(shape))
         self.register_buffer("error_mean", torch.zeros(1, num_maps, IMAGE_SIZE, IMAGE_SIZE))
         self.register_buffer("error_deviation", torch.ones(1, num_maps, IMAGE_SIZE, IMAGE_SIZE))
@@ -163,6 +170,15 @@ class ErrorMap(nn.Module):
         largest = torch.topk(judged, self.options.peak_boxes, dim=1).values
         inside = (largest > 0.5 * _OUTSIDE_ROI).float()
         return (largest * inside).sum(dim=1) / inside.sum(dim=1)
+
+
+def border_caution(options: ErrorMapOptions) -> Tensor:
+    """c, (1, 1, 256, 256), 1 away from the border: calibration multiplies every deviation by it."""
+    pixel = torch.arange(IMAGE_SIZE) + 0.5
+    nearest = torch.minimum(pixel, IMAGE_SIZE - pixel)
+    distance = torch.minimum(nearest[:, None], nearest[None, :])
+    caution = 1 + options.border_caution * (1 - distance / options.border_pixels).clamp(min=0)
+    return caution.view(1, 1, IMAGE_SIZE, IMAGE_SIZE)
 
 
 def _squared(x: Tensor) -> Tensor:

@@ -75,15 +75,18 @@ class _Moments:
         rest.total, rest.squares = self.total - other.total, self.squares - other.squares
         return rest
 
-    def statistics(self, options: CalibrationOptions) -> tuple[Tensor, Tensor]:
-        """Mean and deviation per position; the variance is shrunk to the pooled one and floored."""
+    def statistics(self, options: CalibrationOptions, caution: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation per position; the variance is shrunk to the pooled one and floored.
+
+        caution: (1, 1, 256, 256), by which the deviation is larger than measured.
+        """
         mean = self.total / self.count
         spread = (self.squares - self.count * mean.square()).clamp(min=0)
         pooled = spread.mean(dim=(2, 3), keepdim=True) / max(1, self.count - 1)
         weight = max(1.0, self.count - 1 + options.prior_images)
         variance = (spread + options.prior_images * pooled) / weight
         floor = options.variance_floor * pooled + torch.finfo(torch.float32).tiny
-        return mean.float(), torch.maximum(variance, floor).sqrt().float()
+        return mean.float(), torch.maximum(variance, floor).sqrt().float() * caution
 
 
 class _Balance:
@@ -138,7 +141,7 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     def out_of_fold(balance: _Balance | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Smoothed errors, batch by batch, with the statistics of the folds that do not hold them."""
         for fold, image, answer in _answered(detector, held_out, indices, len(folds)):
-            mean, deviation = everyone.without(folds[fold]).statistics(options)
+            mean, deviation = everyone.without(folds[fold]).statistics(options, error_map.caution)
             if balance is not None:
                 mean, deviation = balance.applied(mean, deviation)
             yield _smoothed_error(error_map, image, answer), mean, deviation
@@ -148,7 +151,7 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     peak = torch.cat([error_map.peak(error_map.heatmap(*each)).double().cpu() for each in out_of_fold(balance)])
     location, scale = peak.mean(), peak.std().clamp(min=1e-6)
 
-    mean, deviation = everyone.statistics(options)
+    mean, deviation = everyone.statistics(options, error_map.caution)
     if balance is not None:
         mean, deviation = balance.applied(mean, deviation)
     error_map.error_mean.copy_(mean)
