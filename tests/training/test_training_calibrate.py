@@ -135,6 +135,27 @@ def test_near_the_border_deviations_are_taken_to_be_larger_than_measured(held_ou
     assert gains[1][1] == pytest.approx(gains[0][1] / caution[0, 0, 1, 1].item(), rel=1e-4)
 
 
+def test_positions_equally_far_from_the_border_lend_each_other_their_statistics(detector, held_out):
+    detector.error_map.roi[..., :40, 100:] = 0.0
+    options = CalibrationOptions(num_folds=4, prior_images=3.0, ring_prior_images=20.0)
+    maps = errors_of(detector, held_out)
+    calibrate(detector, held_out, options)
+    inside = detector.error_map.roi[0, 0].numpy() > 0
+    mean, variance, n = maps.mean(axis=0), maps.var(axis=0, ddof=1), len(maps)
+    from_start = np.minimum(np.arange(256), 255 - np.arange(256))
+    ring = np.minimum.outer(from_start, from_start) // 4
+    ring_mean, ring_variance = np.empty_like(mean), np.empty_like(mean)
+    for number in range(32):
+        members = ring == number
+        ring_mean[members] = mean[members & inside].mean()
+        ring_variance[members] = variance[members & inside].mean()
+    expected = (n * mean + 20 * ring_mean) / (n + 20)
+    np.testing.assert_allclose(detector.error_map.error_mean[0, 0][inside], expected[inside], rtol=1e-4)
+    pooled = ((n - 1) * variance + 3 * variance.mean() + 20 * ring_variance) / (n - 1 + 23)
+    deviation = np.sqrt(np.maximum(pooled, options.variance_floor * variance.mean()))
+    np.testing.assert_allclose(detector.error_map.error_deviation[0, 0][inside], deviation[inside], rtol=1e-3)
+
+
 def test_errors_and_latents_stand_in_the_order_of_the_images(detector, held_out):
     found = calibrate(detector, held_out, CalibrationOptions(num_folds=3))
     assert found.indices.tolist() == list(range(13))

@@ -174,11 +174,15 @@ class ErrorMap(nn.Module):
 
 def border_caution(options: ErrorMapOptions) -> Tensor:
     """c, (1, 1, 256, 256), 1 away from the border: calibration multiplies every deviation by it."""
+    caution = 1 + options.border_caution * (1 - border_distance() / options.border_pixels).clamp(min=0)
+    return caution.view(1, 1, IMAGE_SIZE, IMAGE_SIZE)
+
+
+def border_distance() -> Tensor:
+    """(256, 256): pixels from the centre of each position to the nearest border of the image, 0.5 at least."""
     pixel = torch.arange(IMAGE_SIZE) + 0.5
     nearest = torch.minimum(pixel, IMAGE_SIZE - pixel)
-    distance = torch.minimum(nearest[:, None], nearest[None, :])
-    caution = 1 + options.border_caution * (1 - distance / options.border_pixels).clamp(min=0)
-    return caution.view(1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    return torch.minimum(nearest[:, None], nearest[None, :])
 
 
 def _squared(x: Tensor) -> Tensor:

@@ -20,12 +20,14 @@ from waferlens.decision.thresholds import ScoreName
 from waferlens.errors import DataError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.models.detector import Answer, Detector
-from waferlens.models.error_map import ErrorMap, ErrorSummary
+from waferlens.models.error_map import ErrorMap, ErrorSummary, border_distance
 from waferlens.training.augment import augment_batch
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import spread_evenly
 
 _BATCH = 32
+# Positions count as equally far from the border within a ring this wide.
+_RING_PIXELS = 4
 
 
 class CalibrationOptions(BaseModel, frozen=True, extra="forbid"):
@@ -35,6 +37,11 @@ class CalibrationOptions(BaseModel, frozen=True, extra="forbid"):
     max_images: int = Field(20_000, ge=2, description="held-out normals used; spread evenly over them")
     prior_images: float = Field(
         2.0, ge=0, description="weight, in images, of the pooled variance in each position's variance"
+    )
+    ring_prior_images: float = Field(
+        0.0,
+        ge=0,
+        description="weight, in images, of the mean and variance of all positions equally far from the border",
     )
     variance_floor: float = Field(0.05, gt=0, description="smallest variance, as a share of the mean variance")
 
@@ -75,18 +82,34 @@ class _Moments:
         rest.total, rest.squares = self.total - other.total, self.squares - other.squares
         return rest
 
-    def statistics(self, options: CalibrationOptions, caution: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation per position; the variance is shrunk to the pooled one and floored.
+    def statistics(self, options: CalibrationOptions, error_map: ErrorMap) -> tuple[Tensor, Tensor]:
+        """Mean and deviation per position, as ``error_map`` takes them.
 
-        caution: (1, 1, 256, 256), by which the deviation is larger than measured.
+        Both are shrunk to those of positions equally far from the border, the variance to the pooled one too, and
+        it is floored. Near the border the deviation is larger than measured, by ``error_map.caution``.
         """
         mean = self.total / self.count
         spread = (self.squares - self.count * mean.square()).clamp(min=0)
-        pooled = spread.mean(dim=(2, 3), keepdim=True) / max(1, self.count - 1)
-        weight = max(1.0, self.count - 1 + options.prior_images)
-        variance = (spread + options.prior_images * pooled) / weight
+        free, ring = max(1, self.count - 1), options.ring_prior_images
+        pooled = spread.mean(dim=(2, 3), keepdim=True) / free
+        known = spread + options.prior_images * pooled
+        if ring > 0:
+            known += ring * _over_rings(spread / free, error_map.roi)
+            mean = (self.count * mean + ring * _over_rings(mean, error_map.roi)) / (self.count + ring)
+        variance = known / max(1.0, self.count - 1 + options.prior_images + ring)
         floor = options.variance_floor * pooled + torch.finfo(torch.float32).tiny
-        return mean.float(), torch.maximum(variance, floor).sqrt().float() * caution
+        return mean.float(), torch.maximum(variance, floor).sqrt().float() * error_map.caution
+
+
+def _over_rings(values: Tensor, roi: Tensor) -> Tensor:
+    """Each position of (1, M, 256, 256) gets the mean of its ring, inside the region of interest."""
+    ring = (border_distance() / _RING_PIXELS).long().flatten().to(values.device)
+    num_rings = int(ring.max()) + 1
+    inside = roi.flatten().to(values.dtype)
+    sizes = torch.zeros(num_rings, dtype=values.dtype, device=values.device).index_add(0, ring, inside)
+    sums = torch.zeros(values.shape[1], num_rings, dtype=values.dtype, device=values.device)
+    sums = sums.index_add(1, ring, values[0].flatten(1) * inside)
+    return (sums / sizes.clamp(min=1))[:, ring].view_as(values)
 
 
 class _Balance:
@@ -141,7 +164,7 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     def out_of_fold(balance: _Balance | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Smoothed errors, batch by batch, with the statistics of the folds that do not hold them."""
         for fold, image, answer in _answered(detector, held_out, indices, len(folds)):
-            mean, deviation = everyone.without(folds[fold]).statistics(options, error_map.caution)
+            mean, deviation = everyone.without(folds[fold]).statistics(options, error_map)
             if balance is not None:
                 mean, deviation = balance.applied(mean, deviation)
             yield _smoothed_error(error_map, image, answer), mean, deviation
@@ -151,7 +174,7 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     peak = torch.cat([error_map.peak(error_map.heatmap(*each)).double().cpu() for each in out_of_fold(balance)])
     location, scale = peak.mean(), peak.std().clamp(min=1e-6)
 
-    mean, deviation = everyone.statistics(options, error_map.caution)
+    mean, deviation = everyone.statistics(options, error_map)
     if balance is not None:
         mean, deviation = balance.applied(mean, deviation)
     error_map.error_mean.copy_(mean)
