@@ -70,8 +70,8 @@ bench: setup runs/bench/training.json runs/bench/engines.json runs/bench/gpu.jso
 
 results: bench ## docs/results.md again (hours: five seeds on every set; MVTec AD transistor in WAFERLENS_DATA)
 	@test -d $(TRANSISTOR) || { echo "MVTec AD transistor is not in WAFERLENS_DATA"; exit 1; }
-	@$(BIN)/waferlens benchmark $(TRANSISTOR) --recipe recipes/transistor.toml --recipe recipes/transistor-pixel.toml \
-		--out runs/benchmark/transistor
+	@$(BIN)/waferlens benchmark $(TRANSISTOR) --recipe recipes/transistor.toml --out runs/benchmark/transistor
+	@$(BIN)/waferlens benchmark $(TRANSISTOR) --recipe recipes/transistor-pixel.toml --out runs/benchmark/transistor-pixel
 	@$(BIN)/waferlens benchmark $(TRANSISTOR) --recipe recipes/transistor.toml --normals 20 --out runs/benchmark/transistor-20
 	@test -f runs/data/fab/manifest.csv || $(BIN)/python bench/datasets.py fab runs/data/fab
 	@$(BIN)/waferlens benchmark runs/data/fab --recipe recipes/small-defects.toml --recipe recipes/pixel.toml --out runs/benchmark/fab

@@ -22,6 +22,7 @@ from waferlens.evaluation.benchmark import Spread, markdown
 
 SETS = {
     "transistor": "MVTec AD transistor",
+    "transistor-pixel": "MVTec AD transistor, from scratch",
     "transistor-20": "MVTec AD transistor, 20 normal images",
     "fab": "The synthetic fab",
     "fab-moved": "The synthetic fab, stage jitter of 8 pixels and 2 degrees",
