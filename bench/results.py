@@ -196,7 +196,7 @@ def main() -> None:
     lines = [
         "# Results\n",
         "Brackets are 95 % intervals of one run; ± is the standard deviation over seeds. `make results` makes this page "
-        "again. No choice was made on a test set ([how](evaluation.md)).\n",
+        "again. How choices are made without a test set, and the one where that was not kept: [evaluation.md](evaluation.md).\n",
     ]
     # The watch has benches of its own; what they last wrote stays.
     before = told.out.read_text(encoding="utf-8") if told.out.exists() else ""
