@@ -62,21 +62,26 @@ class Beside:
         assert told is not None, query
         return json.loads(told)["data"]["result"]
 
-    def is_firing(self, alert: str) -> bool:
-        """Whether Prometheus has the alert firing."""
+    def is_firing(self, alert: str, instance: str | None = None) -> bool:
+        """Whether Prometheus has the alert firing (of that instance alone, HOST:PORT)."""
         told = json.loads(fetched(f"{self.prometheus}/api/v1/alerts") or b'{"data": {"alerts": []}}')
         return any(
-            each["labels"]["alertname"] == alert and each["state"] == "firing" for each in told["data"]["alerts"]
+            _is_of(each["labels"], alert, instance) and each["state"] == "firing"
+            for each in told["data"]["alerts"]
         )
 
-    def heard(self, alert: str, status: str) -> list[tuple[str, Any]]:
-        """(whom, the alert) for each time that Alertmanager told somebody."""
+    def heard(self, alert: str, status: str, instance: str | None = None) -> list[tuple[str, Any]]:
+        """(whom, the alert) for each time that Alertmanager told somebody (of that instance alone)."""
         return [
             (path, each)
             for path, body in list(self.told)
             for each in body["alerts"]
-            if each["labels"]["alertname"] == alert and each["status"] == status
+            if _is_of(each["labels"], alert, instance) and each["status"] == status
         ]
+
+
+def _is_of(labels: dict[str, str], alert: str, instance: str | None) -> bool:
+    return labels["alertname"] == alert and instance in (None, labels.get("instance"))
 
 
 @contextmanager

@@ -221,11 +221,11 @@ def test_the_gate_measures_in_deviations_of_normal_scores(exported, expected, pi
 def test_far_beyond_normal_the_gate_measures_in_proportion_to_the_score(exported, expected, pixels):
     thresholds = load_thresholds(exported)
     far = expected._replace(score=np.full_like(expected.score, 400.0))
-    found = shifted(far, pixels, thresholds, "x", 4e-4)
+    found = shifted(far, pixels, thresholds, "x", 2e-3)
     assert found.passed
-    assert found.max_difference == pytest.approx(4e-4 / 8, rel=0.05)
-    assert not shifted(far, pixels, thresholds, "x", 1e-3).passed
-    near = expected._replace(score=np.full_like(expected.score, 40.0))
+    assert found.max_difference == pytest.approx(2e-3 / 40, rel=0.05)
+    assert not shifted(far, pixels, thresholds, "x", 5e-3).passed
+    near = expected._replace(score=np.full_like(expected.score, 9.0))
     assert not shifted(near, pixels, thresholds, "x", 4e-4).passed
 
 

@@ -54,7 +54,7 @@ def run_gate(bundle: Path) -> dict[str, Any]:
     passed = [result.engine for result in results if result.passed]
     content = {
         "default_engine": next(name for name in PREFERENCE if name in passed),
-        "unit": "standard deviations of the held-out normals' scores; beyond 50 of them, fiftieths of the score",
+        "unit": "standard deviations of the held-out normals' scores; beyond 10 of them, tenths of the score",
         "engines": [result.as_dict() for result in results],
     }
     (bundle / PARITY_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
