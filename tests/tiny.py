@@ -19,6 +19,7 @@ from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.models.pixel_vae import PixelVAE, PixelVAEOptions
 from waferlens.records import ImageRef
 from waferlens.training.calibrate import CalibrationOptions
+from waferlens.training.discriminator import DamageOptions
 from waferlens.training.options import TrainingOptions
 from waferlens.training.run import FitOptions
 
@@ -38,6 +39,7 @@ def fit_options(**told) -> FitOptions:
         training=training_options(**told),
         augmentation=AugmentationOptions(),
         calibration=CalibrationOptions(num_folds=4),
+        damage=DamageOptions(num_images=32, epochs=1),
         thresholds=ThresholdOptions(),
     )
 

@@ -16,6 +16,14 @@ kind = "pixel-vae"
 channels = [4, 4, 8, 8]
 bottleneck_channels = 4
 
+[discriminator]
+width = 4
+trunk = 8
+
+[damage]
+num_images = 32
+epochs = 2
+
 [training]
 epochs = {epochs}
 batch_size = 8

@@ -17,6 +17,7 @@ from waferlens.decision.thresholds import ThresholdOptions, upper_quantile
 from waferlens.engines.parity import BOUND_8_BIT, BOUND_32_BIT
 from waferlens.engines.runtimes import ENGINES
 from waferlens.inspection.files import FileResult
+from waferlens.models.discriminator import Discriminator, DiscriminatorOptions
 from waferlens.models.feature_vae import FeatureVAE, FeatureVAEOptions
 from waferlens.models.pixel_vae import PixelVAE, PixelVAEOptions
 from waferlens.records import Decision, DecisionKind
@@ -96,6 +97,15 @@ def test_the_parts_of_the_network_over_features_have_the_parameters_that_are_lis
     total = sum(counts.values())
     assert listed == {name: count for name, count in counts.items() if count} | {"total": total}
     assert total < 15_000_000
+
+
+def test_the_parts_of_the_discriminator_have_the_parameters_that_are_listed():
+    table = pages.rows(pages.section(MODEL, "## The discriminator"))
+    for column, num_features in ((2, 0), (3, FeatureVAE(FeatureVAEOptions()).num_evidence)):
+        judge = Discriminator(DiscriminatorOptions(), num_features)
+        counts = {name: sum(p.numel() for p in part.parameters()) for name, part in judge.named_children()}
+        listed = {row[0].strip("`"): int(row[column].replace(",", "")) for row in table}
+        assert {name: count for name, count in listed.items() if count} == counts | {"total": sum(counts.values())}
 
 
 def test_every_entry_of_the_top_level_stands_with_its_default():

@@ -108,9 +108,18 @@ def export_openvino_int8(bundle: Path, config: BundleConfig, samples: Pixels) ->
 
 
 def _outside_network(model: object) -> list[str]:
-    """Names of the operations before the first convolution and after the sigmoid that ends the decoder."""
+    """Names of the operations before the first convolution and after the last that makes the expected image.
+
+    A discriminator, which looks at a small difference of large numbers, comes after it.
+    """
     operations = model.get_ordered_ops()  # type: ignore[attr-defined]
-    convolutions = [o for o in operations if o.get_type_name() in ("Convolution", "ConvolutionBackpropData")]
+    expected = next(o for o in operations if o.get_friendly_name() == "reconstruction")
+    upstream = _reached(expected, "inputs")
+    convolutions = [
+        o
+        for o in operations
+        if o.get_type_name() in ("Convolution", "ConvolutionBackpropData") and o.get_friendly_name() in upstream
+    ]
     inside = _reached(convolutions[0], "outputs") & _reached(convolutions[-1], "inputs")
     # Weights are constants, never downstream of anything: naming one would leave its layer in 32 bits.
     computed = [o.get_friendly_name() for o in operations if o.get_type_name() not in _NOT_COMPUTED]

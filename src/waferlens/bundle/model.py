@@ -22,7 +22,8 @@ from waferlens.errors import BundleError
 from waferlens.models.detector import Detector, DetectorOptions, build_detector
 from waferlens.training.run import Fitted
 
-_USUAL = "usual_error."
+_BESIDE = ("usual_error", "discriminator")
+"""Parts of a detector that stand beside its network and error map; an older bundle has none of them."""
 
 
 def save_model(bundle: Path, config: BundleConfig, fitted: Fitted, samples: Samples) -> None:
@@ -65,19 +66,24 @@ def load_detector(bundle: Path, *, verify: bool = True) -> Detector:
 def _calibration(detector: Detector) -> dict[str, Tensor]:
     """What was learned from normal images beside the network."""
     learned = _contiguous(detector.error_map)
-    if detector.usual_error is not None:
-        learned |= {f"{_USUAL}{name}": value for name, value in _contiguous(detector.usual_error).items()}
+    for part in _BESIDE:
+        module = getattr(detector, part)
+        if module is not None:
+            learned |= {f"{part}.{name}": value for name, value in _contiguous(module).items()}
     return learned
 
 
 def _calibrate(detector: Detector, learned: dict[str, Tensor]) -> None:
-    usual = {name.removeprefix(_USUAL): value for name, value in learned.items() if name.startswith(_USUAL)}
-    detector.error_map.load_state_dict(
-        {name: value for name, value in learned.items() if not name.startswith(_USUAL)}
-    )
-    # An older bundle has none: to it, the same error is usual for all images.
-    if usual and detector.usual_error is not None:
-        detector.usual_error.load_state_dict(usual)
+    told: dict[str, dict[str, Tensor]] = {part: {} for part in ("", *_BESIDE)}
+    for name, value in learned.items():
+        part, _, rest = name.partition(".")
+        told[part if rest else ""][rest or name] = value
+    detector.error_map.load_state_dict(told[""])
+    # An older bundle has no usual error: to it, the same is usual for all images.
+    if told["usual_error"] and detector.usual_error is not None:
+        detector.usual_error.load_state_dict(told["usual_error"])
+    if detector.discriminator is not None:
+        detector.discriminator.load_state_dict(told["discriminator"])
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -7,16 +7,20 @@ score happens outside it, so an engine that reproduces it reproduces the decisio
                             └─────────ErrorMap(image, reconstruction, usual)──► heatmap, score, error
 
 A network that compares features (``FeatureVAE``) gives a third answer, how far they lie from those expected;
-heatmap and score are then made of that. ``UsualError`` says how large an error is usual for such an image.
+heatmap and score are then made of that. ``UsualError`` says how large an error is usual for such an image. Where
+there is a ``Discriminator``, it says of every cell how much what the network expects and what it found look like
+damage; that suspicion is the other half of heatmap and score.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, Discriminator, Tag
+from pydantic import BaseModel, Tag
+from pydantic import Discriminator as ToldBy
 from torch import Tensor, nn
 
+from waferlens.models.discriminator import Discriminator, DiscriminatorOptions
 from waferlens.models.error_map import ErrorMap, ErrorMapOptions
 from waferlens.models.feature_vae import FeatureVAE, FeatureVAEOptions
 from waferlens.models.normalise import Normalise, NormaliseOptions
@@ -33,7 +37,7 @@ def _kind(options: Any) -> str:
 NETWORK_KINDS = ("pixel-vae", "feature-vae")
 NetworkOptions = Annotated[
     Annotated[PixelVAEOptions, Tag("pixel-vae")] | Annotated[FeatureVAEOptions, Tag("feature-vae")],
-    Discriminator(_kind),
+    ToldBy(_kind),
 ]
 
 
@@ -43,6 +47,7 @@ class DetectorOptions(BaseModel, frozen=True, extra="forbid"):
     normalise: NormaliseOptions = NormaliseOptions()
     network: NetworkOptions = PixelVAEOptions()
     error_map: ErrorMapOptions = ErrorMapOptions()
+    discriminator: DiscriminatorOptions = DiscriminatorOptions()
 
 
 class DetectorOutput(NamedTuple):
@@ -67,12 +72,16 @@ class Answer(NamedTuple):
 
     reconstruction: (B, 1, 256, 256). latent: (B, Z). departure: (B, M, 32, 32), of a network that compares
     features. usual: (B, M, 32, 32), what the error of such an image is divided by; None where nothing tells it.
+    evidence: (B, F, 32, 32), what a network that compares features shows a discriminator. suspicion:
+    (B, 1, 32, 32), the discriminator's; None where there is none.
     """
 
     reconstruction: Tensor
     latent: Tensor
     departure: Tensor | None
     usual: Tensor | None
+    evidence: Tensor | None
+    suspicion: Tensor | None
 
 
 OUTPUT_NAMES: tuple[str, ...] = DetectorOutput._fields
@@ -87,47 +96,61 @@ class Detector(nn.Module):
         network: nn.Module,
         error_map: ErrorMap,
         usual_error: UsualError | None = None,
+        discriminator: Discriminator | None = None,
     ) -> None:
-        """usual_error: None for a network whose latent does not say how large an error is usual."""
+        """usual_error: None for a network whose latent does not say how large an error is usual.
+
+        discriminator: given exactly where the error map is one ``with_suspicion``.
+        """
         super().__init__()
         self.normalise = normalise
         self.network = network
         self.error_map = error_map
         self.usual_error = usual_error
+        self.discriminator = discriminator
 
     def forward(self, pixels: Tensor) -> DetectorOutput:
         """pixels: (B, 1, 256, 256), ``uint8`` or float32 in [0, 1]."""
         image = self.normalise(pixels)
         answer = self.answer(image)
-        judged = self.error_map(image, answer.reconstruction, answer.departure, answer.usual)
+        judged = self.error_map(image, answer.reconstruction, answer.departure, answer.usual, answer.suspicion)
         return DetectorOutput(
             answer.reconstruction, judged.heatmap, judged.score, judged.reconstruction_error, answer.latent
         )
 
-    def answer(self, image: Tensor) -> Answer:
-        """image: (B, 1, 256, 256), normalised."""
-        reconstruction, latent, *departure = self.network(image)
+    def answer(self, image: Tensor, *, suspect: bool = True) -> Answer:
+        """image: (B, 1, 256, 256), normalised. suspect: ask the discriminator, where there is one."""
+        reconstruction, latent, *more = self.network(image)
+        departure, evidence = (*more, None, None)[:2]
         usual = None if self.usual_error is None else self.usual_error(latent)
-        return Answer(reconstruction, latent, departure[0] if departure else None, usual)
+        judge = self.discriminator if suspect else None
+        suspicion = None if judge is None else judge(image, reconstruction, evidence)
+        return Answer(reconstruction, latent, departure, usual, evidence, suspicion)
 
     @property
     def num_parameters(self) -> int:
-        """Learned parameters of the network (calibration statistics are not parameters)."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
+        """Learned parameters of network and discriminator (calibration statistics are not parameters)."""
+        parts = (self.network, self.discriminator)
+        return sum(weight.numel() for part in parts if part is not None for weight in part.parameters())
 
 
 def build_detector(options: DetectorOptions) -> Detector:
     """An untrained, uncalibrated detector of these options, in evaluation mode."""
-    detector = detector_around(build_network(options.network), options)
-    detector.usual_error = UsualError(detector.error_map.num_maps)
+    network = build_network(options.network)
+    detector = detector_around(network, options)
+    detector.usual_error = UsualError(detector.error_map.num_departures)
+    if options.discriminator.enabled:
+        detector.discriminator = Discriminator(options.discriminator, network.num_evidence)
+        detector.error_map = ErrorMap(options.error_map, network.num_departures, with_suspicion=True)
     return detector.eval()
 
 
 def detector_around(network: nn.Module, options: DetectorOptions) -> Detector:
-    """An uncalibrated detector with this network inside, in evaluation mode; ``options.network`` is not read.
+    """An uncalibrated detector with this network inside, in evaluation mode.
 
-    A network that compares features says in ``num_departures`` how many it gives. Nothing is usual for its latent:
-    baselines have none that would tell.
+    Of ``options``, how to normalise and how to map errors are read. A network that compares features says in
+    ``num_departures`` how many it gives. Nothing is usual for its latent and no discriminator beside it: baselines
+    have neither.
     """
     error_map = ErrorMap(options.error_map, getattr(network, "num_departures", 1))
     return Detector(Normalise(options.normalise), network, error_map).eval()

@@ -11,7 +11,9 @@ that varies; a position where the network always struggles stops shouting.
     score     = (peak - location) / scale        in deviations of normal images' peaks
 
 A network that compares features gives one departure or several (at scales of its own) instead of d^2; each has its
-own mean and deviation, and the heatmap is the largest of them at every pixel. u is 1 unless ``UsualError`` told.
+own mean and deviation, and the heatmap is the largest of them at every pixel. Where a discriminator gives its
+suspicion too, that is spread and set in deviations of its own, and the heatmap is the mean of both.
+u is 1 unless ``UsualError`` told.
 c is 1 but near the border, where what a network found rests on pixels that the image does not have.
 
 The peak is a mean over about a hundred pixels (the area of one smoothing kernel) rather than the maximum: one
@@ -62,7 +64,8 @@ class ErrorSummary(NamedTuple):
 class ErrorMap(nn.Module):
     """Squared error to calibrated heatmap and score. Starts uncalibrated: mean 0, deviation 1.
 
-    num_maps: how many departures the network gives; 1 also where the squared error of pixels is judged.
+    num_departures: how many the network gives; 1 also where the squared error of pixels is judged. num_maps: one
+    more where a discriminator's suspicion is judged beside.
     """
 
     smoothing: Tensor
@@ -74,10 +77,12 @@ class ErrorMap(nn.Module):
     score_location: Tensor
     score_scale: Tensor
 
-    def __init__(self, options: ErrorMapOptions, num_maps: int = 1) -> None:
+    def __init__(self, options: ErrorMapOptions, num_departures: int = 1, *, with_suspicion: bool = False) -> None:
         super().__init__()
         self.options = options
-        self.num_maps = num_maps
+        self.num_departures = num_departures
+        self.with_suspicion = with_suspicion
+        self.num_maps = num_departures + int(with_suspicion)
         shape = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
         matrix = gaussian_matrix(options.smoothing_sigma, IMAGE_SIZE, box=_ERROR_BOX)
         self.register_buffer("smoothing", matrix, persistent=False)
@@ -85,8 +90,8 @@ class ErrorMap(nn.Module):
         self.register_buffer("coarse_smoothing", coarse, persistent=False)
         self.register_buffer("caution", border_caution(options), persistent=False)
         self.register_buffer("roi", torch.ones(shape))
-        self.register_buffer("error_mean", torch.zeros(1, num_maps, IMAGE_SIZE, IMAGE_SIZE))
-        self.register_buffer("error_deviation", torch.ones(1, num_maps, IMAGE_SIZE, IMAGE_SIZE))
+        self.register_buffer("error_mean", torch.zeros(1, self.num_maps, IMAGE_SIZE, IMAGE_SIZE))
+        self.register_buffer("error_deviation", torch.ones(1, self.num_maps, IMAGE_SIZE, IMAGE_SIZE))
         self.register_buffer("score_location", torch.tensor(0.0))
         self.register_buffer("score_scale", torch.tensor(1.0))
 
@@ -96,19 +101,26 @@ class ErrorMap(nn.Module):
         reconstruction: Tensor,
         departure: Tensor | None = None,
         usual: Tensor | None = None,
+        suspicion: Tensor | None = None,
     ) -> ErrorSummary:
         """image, reconstruction: (B, 1, 256, 256) in [0, 1].
 
         departure: (B, M, 32, 32), how far a network that compares features finds them from those expected; the
         heatmap and the score are then made of it, the reconstruction error still of the pixels. usual: (B, M, 32,
-        32), what the error judged is divided by.
+        32), what the error judged is divided by. suspicion: (B, 1, 32, 32), of a discriminator.
         """
         difference = self._difference(image, reconstruction)
-        raw = self._raw(difference, departure, usual)
+        raw = self._raw(difference, departure, usual, suspicion)
         heatmap = self.heatmap(raw, self.error_mean, self.error_deviation)
         score = (self.peak(heatmap) - self.score_location) / self.score_scale
-        reconstruction_error = _squared(difference).mean(dim=1) / self.roi.mean()
-        return ErrorSummary(heatmap, score, reconstruction_error)
+        return ErrorSummary(heatmap, score, self._mean_squared(difference))
+
+    def reconstruction_error(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """The case study's a(x), (B,): mean squared error over the region of interest."""
+        return self._mean_squared(self._difference(image, reconstruction))
+
+    def _mean_squared(self, difference: Tensor) -> Tensor:
+        return _squared(difference).mean(dim=1) / self.roi.mean()
 
     def smoothed_error(
         self,
@@ -116,12 +128,16 @@ class ErrorMap(nn.Module):
         reconstruction: Tensor,
         departure: Tensor | None = None,
         usual: Tensor | None = None,
+        suspicion: Tensor | None = None,
     ) -> Tensor:
         """What calibration collects over normals: (B, M, 256, 256), not yet in deviations."""
-        return self._raw(self._difference(image, reconstruction), departure, usual)
+        return self._raw(self._difference(image, reconstruction), departure, usual, suspicion)
 
-    def _raw(self, difference: Tensor, departure: Tensor | None, usual: Tensor | None) -> Tensor:
-        return self._smoothed(difference, usual) if departure is None else self._spread(departure, usual)
+    def _raw(
+        self, difference: Tensor, departure: Tensor | None, usual: Tensor | None, suspicion: Tensor | None
+    ) -> Tensor:
+        error = self._smoothed(difference, usual) if departure is None else self._spread(departure, usual)
+        return error if suspicion is None else torch.cat([error, self._spread(suspicion, None)], dim=1)
 
     def cells(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> Tensor:
         """The error judged, before anything is learned of it: means over cells of 8x8 pixels, (B, M, 32, 32)."""
@@ -154,9 +170,14 @@ class ErrorMap(nn.Module):
         return smooth(judged, self.coarse_smoothing) * self.roi
 
     def heatmap(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        """Smoothed errors (B, M, 256, 256) in deviations of the normals there, the largest: (B, 1, 256, 256)."""
+        """Smoothed errors (B, M, 256, 256) in deviations of the normals there: (B, 1, 256, 256).
+
+        The largest of the departures; with a suspicion, the mean of both.
+        """
         deviations = (smoothed - mean) / deviation
-        return deviations if self.num_maps == 1 else deviations.amax(dim=1, keepdim=True)
+        departures = deviations[:, : self.num_departures]
+        largest = departures if self.num_departures == 1 else departures.amax(dim=1, keepdim=True)
+        return (largest + deviations[:, self.num_departures :]) / 2 if self.with_suspicion else largest
 
     def peak(self, heatmap: Tensor) -> Tensor:
         """Mean deviation of the ``peak_boxes`` most deviating 4x4 boxes inside the region of interest, (B,).

@@ -82,6 +82,7 @@ class FeatureVAE(nn.Module):
         super().__init__()
         self.options = options
         self.num_departures = len(options.scales)
+        self.num_evidence = 2 * NUM_FEATURES
         wide, narrow = options.width, options.squeezed
         flat = narrow * _SIDE * _SIDE
         self.backbone = Backbone()
@@ -139,23 +140,25 @@ class FeatureVAE(nn.Module):
         maps = self.to_pixels(z).view(-1, _PIXEL_CHANNELS[0], _SIDE, _SIDE)
         return cast(Tensor, self.pixel_decoder(F.leaky_relu(maps, _SLOPE))).float()
 
-    def residual(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Features found minus expected, (B, 152, 32, 32), and the posterior mean (B, 128)."""
+    def residual(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features found minus expected, (B, 152, 32, 32), the posterior mean (B, 128), and the features found."""
         features = self.features(image)
         latent = self.to_mean(self.encoder(features).flatten(1)).float()
-        return features - self.decode(latent), latent
+        return features - self.decode(latent), latent, features
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Inference: expected image (B, 1, 256, 256), latent (B, 128), departure (B, M, 32, 32) in deviations.
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Inference: expected image, latent (B, 128), departure (B, M, 32, 32) in deviations, evidence.
 
-        M: one for each of ``options.scales``.
+        M: one for each of ``options.scales``. Expected image: (B, 1, 256, 256). Evidence: (B, 304, 32, 32),
+        residual and features, for a discriminator.
         """
-        residual, latent = self.residual(image)
+        residual, latent, features = self.residual(image)
         found = [
             whitening(part).view(-1, 1, FEATURE_SIDE, FEATURE_SIDE)
             for whitening, part in zip(self.whitening, at_scales(residual, self.options.scales), strict=True)
         ]
-        return torch.sigmoid(self.decode_pixels(latent)), latent, torch.cat(found, dim=1)
+        evidence = torch.cat([residual, features], dim=1)
+        return torch.sigmoid(self.decode_pixels(latent)), latent, torch.cat(found, dim=1), evidence
 
 
 def at_scales(residual: Tensor, scales: Sequence[Scale] = SCALES) -> list[Tensor]:

@@ -58,6 +58,7 @@ class PixelVAE(nn.Module):
     def __init__(self, options: PixelVAEOptions) -> None:
         super().__init__()
         self.options = options
+        self.num_departures, self.num_evidence = 1, 0
         stages, slope = options.channels, options.negative_slope
         side = IMAGE_SIZE >> len(stages)
         squeezed = options.bottleneck_channels or stages[-1]

@@ -18,10 +18,12 @@ from waferlens.errors import OptionsError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.images.options import ImageOptions
 from waferlens.models.detector import NETWORK_KINDS, DetectorOptions, NetworkOptions
+from waferlens.models.discriminator import DiscriminatorOptions
 from waferlens.models.error_map import ErrorMapOptions
 from waferlens.models.normalise import NormaliseOptions
 from waferlens.models.pixel_vae import PixelVAEOptions
 from waferlens.training.calibrate import CalibrationOptions
+from waferlens.training.discriminator import DamageOptions
 from waferlens.training.options import TrainingOptions
 from waferlens.training.run import FitOptions
 
@@ -35,17 +37,25 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     normalise: NormaliseOptions = NormaliseOptions()
     network: NetworkOptions = PixelVAEOptions()
     error_map: ErrorMapOptions = ErrorMapOptions()
+    discriminator: DiscriminatorOptions = DiscriminatorOptions()
     training: TrainingOptions = TrainingOptions()
     augmentation: AugmentationOptions = AugmentationOptions()
+    damage: DamageOptions = DamageOptions()
     calibration: CalibrationOptions = CalibrationOptions()
     thresholds: ThresholdOptions = ThresholdOptions()
 
     def fit_options(self) -> FitOptions:
         """The parts that training reads."""
         return FitOptions(
-            detector=DetectorOptions(normalise=self.normalise, network=self.network, error_map=self.error_map),
+            detector=DetectorOptions(
+                normalise=self.normalise,
+                network=self.network,
+                error_map=self.error_map,
+                discriminator=self.discriminator,
+            ),
             training=self.training,
             augmentation=self.augmentation,
+            damage=self.damage,
             calibration=self.calibration,
             thresholds=self.thresholds,
         )

@@ -116,8 +116,8 @@ class _Balance:
     """What makes maps of several scales comparable: how far normal images' peaks go on each.
 
     A map on cells as they are has higher peaks than one of averages, by chance alone; where the larger of both
-    counts, it would drown the other. So every map is put on the scale of the first: its peaks over normal images
-    get the first one's mean and deviation.
+    counts, it would drown the other. A suspicion that ranges wider would do so in a mean. So every map is put on
+    the scale of the first: its peaks over normal images get the first one's mean and deviation.
     """
 
     def __init__(self, location: Tensor, scale: Tensor) -> None:
@@ -154,7 +154,7 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     errors, latents = [], []
     for fold, image, answer in _answered(detector, held_out, indices, len(folds)):
         folds[fold].add(_smoothed_error(error_map, image, answer))
-        errors.append(error_map(image, answer.reconstruction).reconstruction_error.double().cpu())
+        errors.append(error_map.reconstruction_error(image, answer.reconstruction).double().cpu())
         latents.append(answer.latent.cpu())
     everyone = _Moments(error_map.error_mean)
     for moments in folds:
@@ -207,7 +207,7 @@ def _answered(
 
 
 def _smoothed_error(error_map: ErrorMap, image: Tensor, answer: Answer) -> Tensor:
-    return error_map.smoothed_error(image, answer.reconstruction, answer.departure, answer.usual)
+    return error_map.smoothed_error(image, answer.reconstruction, answer.departure, answer.usual, answer.suspicion)
 
 
 @torch.inference_mode()
@@ -238,5 +238,7 @@ def measure_repeatability(
 
 def _score(detector: Detector, image: Tensor, score_name: ScoreName) -> Tensor:
     answer = detector.answer(image)
-    summary: ErrorSummary = detector.error_map(image, answer.reconstruction, answer.departure, answer.usual)
+    summary: ErrorSummary = detector.error_map(
+        image, answer.reconstruction, answer.departure, answer.usual, answer.suspicion
+    )
     return summary.score if score_name == "score" else summary.reconstruction_error

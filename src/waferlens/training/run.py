@@ -22,6 +22,7 @@ from waferlens.models.feature_vae import FeatureVAE
 from waferlens.models.pixel_vae import PixelVAE
 from waferlens.records import FloatArray
 from waferlens.training.calibrate import Calibration, CalibrationOptions, calibrate, measure_repeatability
+from waferlens.training.discriminator import DamageOptions, learn_discriminator
 from waferlens.training.features import learn_usual_residuals, prepare_features
 from waferlens.training.feed import Feed
 from waferlens.training.loop import Watcher, train
@@ -40,6 +41,7 @@ class FitOptions:
     detector: DetectorOptions
     training: TrainingOptions
     augmentation: AugmentationOptions
+    damage: DamageOptions
     calibration: CalibrationOptions
     thresholds: ThresholdOptions
 
@@ -103,6 +105,12 @@ def fit(
     say("learning how large an error is usual for which image")
     share = learn_usual_error(detector, training, options.augmentation, seed_for(seed, "usual error"))
     say(f"  the latent tells {share:.0%} of how the errors of normal images differ")
+    if detector.discriminator is not None:
+        say("learning what damage looks like")
+        loss = learn_discriminator(
+            detector, training, options.augmentation, options.damage, seed_for(seed, "discriminator")
+        )
+        say(f"  cross entropy {loss:.3f} nats a cell")
     say("calibrating on held-out normals")
     calibration = calibrate(detector, validation, options.calibration)
     repeatability = measure_repeatability(

@@ -1,0 +1,157 @@
+"""Teaches the discriminator what damage looks like: training images with random damage, never a real defect.
+
+Training images, varied as for the network, are damaged at random; the finished network looks at each once, and the
+discriminator learns from what it sees which cells of 8x8 pixels are damaged. The network learns nothing more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from waferlens.images.augment import AugmentationOptions
+from waferlens.images.damage import damage
+from waferlens.models.detector import Detector
+from waferlens.models.discriminator import Discriminator
+from waferlens.records import FloatArray
+from waferlens.training.augment import augment_batch
+from waferlens.training.feed import Feed
+from waferlens.training.schedule import seed_for, spread_evenly
+
+_BATCH = 16
+_MOST_OTHERS = 64
+_CELL = 8
+# A cell counts as damaged from this share of its pixels on; below it, and above none, it is not judged.
+_LEAST_SHARE = 0.08
+_WEIGHT_DECAY = 1e-3
+
+
+class DamageOptions(BaseModel, frozen=True, extra="forbid"):
+    """How the discriminator learns."""
+
+    num_images: int = Field(4096, ge=16, le=200_000, description="damaged images that are made")
+    undamaged_share: float = Field(0.15, ge=0, lt=1, description="share of them that stay as they are")
+    epochs: int = Field(6, ge=1, le=100, description="times that each is looked at")
+    learning_rate: float = Field(
+        2e-3, gt=0, description="largest, after a short rise; falls to nothing by a cosine"
+    )
+
+
+class _Seen:
+    """What the network made of damaged images, in half precision where it is learned from."""
+
+    def __init__(self) -> None:
+        self._images: list[Tensor] = []
+        self._expected: list[Tensor] = []
+        self._evidence: list[Tensor] = []
+        self._shares: list[Tensor] = []
+
+    def add(self, image: Tensor, expected: Tensor, evidence: Tensor | None, share: Tensor) -> None:
+        self._images.append(image.half())
+        self._expected.append(expected.half())
+        if evidence is not None:
+            self._evidence.append(evidence.half())
+        self._shares.append(share)
+
+    def close(self) -> None:
+        """Join the batches; from now on it can be read."""
+        self.images, self.expected = torch.cat(self._images), torch.cat(self._expected)
+        self.evidence = torch.cat(self._evidence) if self._evidence else None
+        self.shares = torch.cat(self._shares)
+        for parts in (self._images, self._expected, self._evidence, self._shares):
+            parts.clear()
+
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Image, expected image, evidence and share of damaged pixels a cell, of these rows."""
+        evidence = None if self.evidence is None else self.evidence[rows].float()
+        return self.images[rows].float(), self.expected[rows].float(), evidence, self.shares[rows]
+
+
+def learn_discriminator(
+    detector: Detector, training: Feed, augmentation: AugmentationOptions, options: DamageOptions, seed: int
+) -> float:
+    """Fit ``detector.discriminator``, in place. Returns the mean cross entropy a cell over the last epoch, nats.
+
+    Raises ValueError for a detector without one.
+    """
+    judge = detector.discriminator
+    if judge is None:
+        raise ValueError("this detector has no discriminator")
+    detector.eval()
+    seen = _looked_at(detector, training, augmentation, options, seed)
+    order = np.random.default_rng(seed_for(seed, "order"))
+    steps = options.epochs * math.ceil(len(seen.images) / _BATCH)
+    optimiser = torch.optim.AdamW(judge.parameters(), options.learning_rate, weight_decay=_WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=steps + 1)
+    judge.train()
+    loss = math.nan
+    for _ in range(options.epochs):
+        losses = []
+        for rows in np.array_split(order.permutation(len(seen.images)), steps // options.epochs):
+            losses.append(_step(judge, seen, torch.from_numpy(rows).to(seen.images.device), optimiser))
+            schedule.step()
+        loss = float(torch.stack(losses).mean())
+    judge.eval()
+    return loss
+
+
+def _step(judge: Discriminator, seen: _Seen, rows: Tensor, optimiser: torch.optim.Optimizer) -> Tensor:
+    image, expected, evidence, share = seen.take(rows)
+    damaged = share >= _LEAST_SHARE
+    judged = (damaged | (share == 0)).float()
+    each = F.binary_cross_entropy_with_logits(judge(image, expected, evidence), damaged.float(), reduction="none")
+    loss = (each * judged).sum() / judged.sum()
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss.detach()
+
+
+@torch.no_grad()
+def _looked_at(
+    detector: Detector, training: Feed, augmentation: AugmentationOptions, options: DamageOptions, seed: int
+) -> _Seen:
+    seen = _Seen()
+    for image, mask in _damaged(training, augmentation, options, seed):
+        answer = detector.answer(image, suspect=False)
+        seen.add(image, answer.reconstruction, answer.evidence, F.avg_pool2d(mask, _CELL))
+    seen.close()
+    return seen
+
+
+def _damaged(
+    training: Feed, augmentation: AugmentationOptions, options: DamageOptions, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of damaged images and what of them is damaged, both (B, 1, 256, 256) float32.
+
+    Every image has a generator of its own: the same damage whatever the number of threads.
+    """
+    rng = np.random.default_rng(seed_for(seed, "damage"))
+    others = training.take(spread_evenly(len(training), _MOST_OTHERS))[:, 0].cpu().numpy()
+
+    def spoil(job: tuple[FloatArray, int]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        image, number = job
+        own = np.random.default_rng(number)
+        if own.random() < options.undamaged_share:
+            return image, np.zeros(image.shape, dtype=np.bool_)
+        return damage(image, others, own)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for start in range(0, options.num_images, _BATCH):
+            rows = rng.integers(0, len(training), min(_BATCH, options.num_images - start))
+            image = augment_batch(training.take(rows), augmentation, rng)
+            numbers = rng.integers(2**62, size=len(rows))
+            found = list(pool.map(spoil, zip(image[:, 0].cpu().numpy(), numbers.tolist(), strict=True)))
+            images, masks = (np.stack(part)[:, None] for part in zip(*found, strict=True))
+            yield (
+                torch.from_numpy(images).to(image.device),
+                torch.from_numpy(masks.astype(np.float32)).to(image.device),
+            )
