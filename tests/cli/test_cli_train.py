@@ -87,7 +87,7 @@ def test_another_seed_gives_other_weights(waferlens, fab, recipe, bundle, tmp_pa
 def test_a_plain_folder_of_normals_needs_no_recipe(waferlens, fab, tmp_path):
     folder, bundle = tmp_path / "normals", tmp_path / "bundle"
     shutil.copytree(fab / "train" / "good", folder)
-    trained = waferlens("train", folder, "--out", bundle, "--epochs", "1")
+    trained = waferlens("train", folder, "--out", bundle, "--epochs", "1", "--damaged", "32")
     assert trained.code == 0, trained.err
     assert json.loads((bundle / "config.json").read_text())["recipe"]["name"] == "default"
     inspected = waferlens("inspect", bundle, *sorted((fab / "test" / "good").iterdir())[:2], "--json")

@@ -131,7 +131,8 @@ def test_the_network_is_small_and_answers_in_the_detectors_shapes():
     network = FeatureVAE(FeatureVAEOptions()).eval()
     assert sum(parameter.numel() for parameter in network.parameters()) < 15_000_000
     with torch.inference_mode():
-        reconstruction, latent, departure = network(torch.rand(2, 1, 256, 256))
+        reconstruction, latent, departure, evidence = network(torch.rand(2, 1, 256, 256))
+    assert evidence.shape == (2, network.num_evidence, 32, 32)
     assert reconstruction.shape == (2, 1, 256, 256)
     assert latent.shape == (2, 128)
     assert departure.shape == (2, 1, FEATURE_SIDE, FEATURE_SIDE)
@@ -163,7 +164,7 @@ def test_heatmap_and_score_come_from_the_features_and_the_error_from_the_pixels(
 
 
 def test_of_several_departures_the_most_unusual_one_counts():
-    error_map = ErrorMap(ErrorMapOptions(), num_maps=2)
+    error_map = ErrorMap(ErrorMapOptions(), 2)
     error_map.error_deviation[:, 1] = 10.0
     image, departure = torch.zeros(1, 1, 256, 256), torch.zeros(1, 2, 32, 32)
     departure[0, :, 10, 20] = torch.tensor([5.0, 20.0])

@@ -50,7 +50,7 @@ def transistor() -> Path:
 def bundle(transistor, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("transistor") / "bundle"
     recipe = ROOT / "recipes" / "transistor-pixel.toml"
-    waferlens("train", transistor, "--recipe", recipe, "--out", out, "--epochs", 6)
+    waferlens("train", transistor, "--recipe", recipe, "--out", out, "--epochs", 6, "--damaged", 512)
     return out
 
 

@@ -108,10 +108,14 @@ def test_a_recipe_comes_back_from_a_bundles_json():
 
 def test_the_command_line_may_change_training_and_is_checked_too():
     recipe = load_recipe(None)
-    assert with_training(recipe, devices=None, epochs=None) is recipe
+    assert with_training(recipe) is recipe
     assert with_training(recipe, devices=2, epochs=3).training.epochs == 3
-    with pytest.raises(OptionsError, match="the command line"):
-        with_training(recipe, devices=5, epochs=None)
+    assert with_training(recipe, damaged=64).damage.num_images == 64
+    assert with_training(recipe, damaged=64).discriminator.enabled
+    assert not with_training(recipe, damaged=0).discriminator.enabled
+    for wrong in ({"devices": 5}, {"damaged": 3}):
+        with pytest.raises(OptionsError, match="the command line"):
+            with_training(recipe, **wrong)
 
 
 def test_the_cache_lives_where_the_environment_says(monkeypatch, tmp_path):

@@ -20,6 +20,10 @@ def train(
     seed: Seed = 0,
     devices: Annotated[int | None, typer.Option(min=1, help="Processes that share the work.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    damaged: Annotated[
+        int | None,
+        typer.Option(min=0, help="Damaged images for the discriminator, instead of the recipe's; 0: none."),
+    ] = None,
 ) -> None:
     """Learn from normal images: train, calibrate, set thresholds, export, check parity.
 
@@ -29,7 +33,7 @@ def train(
     from waferlens.wiring.told import Told
     from waferlens.wiring.train import train_bundle
 
-    chosen = with_training(load_recipe(recipe), devices=devices, epochs=epochs)
+    chosen = with_training(load_recipe(recipe), devices=devices, epochs=epochs, damaged=damaged)
     with console.progress_bars() as bars:
         told = Told(say=bars.say, count=bars.count, watch=bars.watch)
         train_bundle(data, chosen, out, seed=seed, command=arguments.command_line(), told=told)

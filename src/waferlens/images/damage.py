@@ -1,8 +1,9 @@
 """Random damage to normal images, with the pixels that show it: what a discriminator learns from.
 
 Wide rather than true to any process: a patch of any form shows another place, a place nearby, a grey of its own,
-more or less light, or less detail. Apart from ``planting`` on purpose: that plants defects of stated kind and
-size, to measure detectors with. Images are (256, 256) float32 in [0, 1]. Knows nothing of detectors.
+other structure in the light of the place, more or less light, or less detail. Apart from ``planting`` on purpose:
+that plants defects of stated kind and size, to measure detectors with. Images are (256, 256) float32 in [0, 1].
+Knows nothing of detectors.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ SIZES_PX = (4.0, 64.0)
 VISIBLE_DIFFERENCE = 0.03
 """Least change that counts as damage, share of full scale, after averaging over about 13 pixels."""
 
+# Of a patch's edge; a small patch has a sharper one. Were all sharp, edges would be learned and not what they hold.
+_SOFTNESS_PX = (0.3, 0.7, 1.5, 3.0, 6.0)
 _LEAST_PIXELS = 8
 _MAX_DRAWS = 50
 _ROWS, _COLUMNS = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE].astype(np.float32)
@@ -71,7 +74,8 @@ def _patch(rng: np.random.Generator) -> FloatArray:
         inside = inside if rng.random() < 0.5 else inside.T
     else:
         inside = (along**2 + across**2 < 1.5) & (_clouds(max(4.0, size / 2), rng) > 0.2)
-    return np.asarray(ndimage.gaussian_filter(inside.astype(np.float32), rng.choice((0.3, 0.7, 1.5))))
+    softness = min(rng.choice(_SOFTNESS_PX), size / 6)
+    return np.asarray(ndimage.gaussian_filter(inside.astype(np.float32), softness))
 
 
 def _clouds(scale_px: float, rng: np.random.Generator) -> FloatArray:
@@ -103,6 +107,24 @@ def _a_place_nearby(image: FloatArray, source: FloatArray, rng: np.random.Genera
     return np.roll(source if rng.random() < 0.6 else image, rng.integers(-10, 11, 2), (0, 1))
 
 
+def _grafted(image: FloatArray, source: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.floating]:
+    """Another place's structure in the light of this one, so that no seam tells it."""
+    return _in_the_light_of(image, _another_place(image, source, rng), rng)
+
+
+def _grafted_from_nearby(
+    image: FloatArray, source: FloatArray, rng: np.random.Generator
+) -> npt.NDArray[np.floating]:
+    return _in_the_light_of(image, np.roll(source, rng.integers(-32, 33, 2), (0, 1)), rng)
+
+
+def _in_the_light_of(
+    image: FloatArray, shown: npt.NDArray[np.floating], rng: np.random.Generator
+) -> npt.NDArray[np.floating]:
+    width = rng.uniform(4, 16)
+    return np.asarray(ndimage.gaussian_filter(image, width) + shown - ndimage.gaussian_filter(shown, width))
+
+
 def _a_grey_of_its_own(_: FloatArray, __: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.floating]:
     return rng.uniform(0, 1) + 0.05 * _clouds(rng.uniform(1.5, 10), rng)
 
@@ -121,6 +143,8 @@ _KINDS: tuple[Callable[[FloatArray, FloatArray, np.random.Generator], npt.NDArra
     _another_place,
     _another_place_in_another_light,
     _a_place_nearby,
+    _grafted,
+    _grafted_from_nearby,
     _a_grey_of_its_own,
     _other_light,
     _less_detail,

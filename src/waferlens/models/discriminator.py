@@ -41,6 +41,7 @@ class Discriminator(nn.Module):
     def __init__(self, options: DiscriminatorOptions, num_features: int = 0) -> None:
         """num_features: channels of what a network over features has to show, 0 for one over pixels."""
         super().__init__()
+        self.num_features = num_features
         width, trunk = options.width, options.trunk
         self.pixels = nn.Sequential(
             *_conv(3, width, 4, stride=2), nn.MaxPool2d(2),

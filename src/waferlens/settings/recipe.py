@@ -100,13 +100,22 @@ def recipe_from(content: dict[str, Any], name: str) -> Recipe:
         ) from error
 
 
-def with_training(recipe: Recipe, *, devices: int | None, epochs: int | None) -> Recipe:
-    """The recipe with some training options given on the command line. Raises OptionsError."""
+def with_training(
+    recipe: Recipe, *, devices: int | None = None, epochs: int | None = None, damaged: int | None = None
+) -> Recipe:
+    """The recipe with some training options given on the command line. Raises OptionsError.
+
+    damaged: images that the discriminator is shown; 0 leaves it out.
+    """
     told = {name: value for name, value in (("devices", devices), ("epochs", epochs)) if value is not None}
-    if not told:
+    if not told and damaged is None:
         return recipe
     content = recipe.model_dump()
     content["training"] |= told
+    if damaged == 0:
+        content["discriminator"]["enabled"] = False
+    elif damaged is not None:
+        content["damage"]["num_images"] = damaged
     return recipe_from(content, "the command line")
 
 

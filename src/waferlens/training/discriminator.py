@@ -19,16 +19,16 @@ from torch import Tensor
 
 from waferlens.images.augment import AugmentationOptions
 from waferlens.images.damage import damage
-from waferlens.models.detector import Detector
+from waferlens.models.detector import Answer, Detector
 from waferlens.models.discriminator import Discriminator
-from waferlens.records import FloatArray
+from waferlens.models.usual_error import CELLS
+from waferlens.records import IMAGE_SIZE, FloatArray
 from waferlens.training.augment import augment_batch
 from waferlens.training.feed import Feed
 from waferlens.training.schedule import seed_for, spread_evenly
 
 _BATCH = 16
 _MOST_OTHERS = 64
-_CELL = 8
 # A cell counts as damaged from this share of its pixels on; below it, and above none, it is not judged.
 _LEAST_SHARE = 0.08
 _WEIGHT_DECAY = 1e-3
@@ -37,7 +37,9 @@ _WEIGHT_DECAY = 1e-3
 class DamageOptions(BaseModel, frozen=True, extra="forbid"):
     """How the discriminator learns."""
 
-    num_images: int = Field(4096, ge=16, le=200_000, description="damaged images that are made")
+    num_images: int = Field(
+        4096, ge=16, le=20_000, description="damaged images that are made and kept in memory, up to 0.9 MB each"
+    )
     undamaged_share: float = Field(0.15, ge=0, lt=1, description="share of them that stay as they are")
     epochs: int = Field(6, ge=1, le=100, description="times that each is looked at")
     learning_rate: float = Field(
@@ -46,33 +48,34 @@ class DamageOptions(BaseModel, frozen=True, extra="forbid"):
 
 
 class _Seen:
-    """What the network made of damaged images, in half precision where it is learned from."""
+    """What the network made of damaged images, in half precision: 0.3 MB an image, 0.9 MB over features.
 
-    def __init__(self) -> None:
-        self._images: list[Tensor] = []
-        self._expected: list[Tensor] = []
-        self._evidence: list[Tensor] = []
-        self._shares: list[Tensor] = []
+    In one piece from the start: joining batches afterwards would take the memory twice.
+    """
 
-    def add(self, image: Tensor, expected: Tensor, evidence: Tensor | None, share: Tensor) -> None:
-        self._images.append(image.half())
-        self._expected.append(expected.half())
-        if evidence is not None:
-            self._evidence.append(evidence.half())
-        self._shares.append(share)
+    def __init__(self, num_images: int, num_evidence: int, device: torch.device) -> None:
+        def room(channels: int, side: int) -> Tensor:
+            return torch.empty(num_images, channels, side, side, dtype=torch.float16, device=device)
 
-    def close(self) -> None:
-        """Join the batches; from now on it can be read."""
-        self.images, self.expected = torch.cat(self._images), torch.cat(self._expected)
-        self.evidence = torch.cat(self._evidence) if self._evidence else None
-        self.shares = torch.cat(self._shares)
-        for parts in (self._images, self._expected, self._evidence, self._shares):
-            parts.clear()
+        self._images, self._expected = room(1, IMAGE_SIZE), room(1, IMAGE_SIZE)
+        self._evidence = room(num_evidence, CELLS) if num_evidence else None
+        self._shares = room(1, CELLS)
+        self._filled = 0
 
-    def take(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-        """Image, expected image, evidence and share of damaged pixels a cell, of these rows."""
-        evidence = None if self.evidence is None else self.evidence[rows].float()
-        return self.images[rows].float(), self.expected[rows].float(), evidence, self.shares[rows]
+    def add(self, image: Tensor, answer: Answer, damaged: Tensor) -> None:
+        """A batch. damaged: (B, 1, 256, 256), 1 where an image is."""
+        part = slice(self._filled, self._filled + len(image))
+        self._images[part], self._expected[part] = image, answer.reconstruction
+        if self._evidence is not None and answer.evidence is not None:
+            self._evidence[part] = answer.evidence
+        self._shares[part] = F.avg_pool2d(damaged, IMAGE_SIZE // CELLS)
+        self._filled = part.stop
+
+    def take(self, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Image, expected image, evidence and share of damaged pixels a cell, of these images, float32."""
+        at = torch.from_numpy(rows).to(self._images.device)
+        evidence = None if self._evidence is None else self._evidence[at].float()
+        return self._images[at].float(), self._expected[at].float(), evidence, self._shares[at].float()
 
 
 def learn_discriminator(
@@ -86,24 +89,29 @@ def learn_discriminator(
     if judge is None:
         raise ValueError("this detector has no discriminator")
     detector.eval()
-    seen = _looked_at(detector, training, augmentation, options, seed)
+    seen = _Seen(options.num_images, judge.num_features, detector.error_map.roi.device)
+    _look(detector, seen, training, augmentation, options, seed)
     order = np.random.default_rng(seed_for(seed, "order"))
-    steps = options.epochs * math.ceil(len(seen.images) / _BATCH)
+    steps = math.ceil(options.num_images / _BATCH)
     optimiser = torch.optim.AdamW(judge.parameters(), options.learning_rate, weight_decay=_WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=steps + 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, options.learning_rate, total_steps=options.epochs * steps + 1
+    )
     judge.train()
     loss = math.nan
     for _ in range(options.epochs):
         losses = []
-        for rows in np.array_split(order.permutation(len(seen.images)), steps // options.epochs):
-            losses.append(_step(judge, seen, torch.from_numpy(rows).to(seen.images.device), optimiser))
+        for rows in np.array_split(order.permutation(options.num_images), steps):
+            losses.append(_step(judge, seen, rows, optimiser))
             schedule.step()
         loss = float(torch.stack(losses).mean())
     judge.eval()
     return loss
 
 
-def _step(judge: Discriminator, seen: _Seen, rows: Tensor, optimiser: torch.optim.Optimizer) -> Tensor:
+def _step(
+    judge: Discriminator, seen: _Seen, rows: npt.NDArray[np.int64], optimiser: torch.optim.Optimizer
+) -> Tensor:
     image, expected, evidence, share = seen.take(rows)
     damaged = share >= _LEAST_SHARE
     judged = (damaged | (share == 0)).float()
@@ -116,15 +124,17 @@ def _step(judge: Discriminator, seen: _Seen, rows: Tensor, optimiser: torch.opti
 
 
 @torch.no_grad()
-def _looked_at(
-    detector: Detector, training: Feed, augmentation: AugmentationOptions, options: DamageOptions, seed: int
-) -> _Seen:
-    seen = _Seen()
-    for image, mask in _damaged(training, augmentation, options, seed):
-        answer = detector.answer(image, suspect=False)
-        seen.add(image, answer.reconstruction, answer.evidence, F.avg_pool2d(mask, _CELL))
-    seen.close()
-    return seen
+def _look(
+    detector: Detector,
+    seen: _Seen,
+    training: Feed,
+    augmentation: AugmentationOptions,
+    options: DamageOptions,
+    seed: int,
+) -> None:
+    """Fill ``seen``."""
+    for image, damaged in _damaged(training, augmentation, options, seed):
+        seen.add(image, detector.answer(image, suspect=False), damaged)
 
 
 def _damaged(

@@ -81,7 +81,7 @@ def _run(
 ) -> dict[str, dict[str, Any]]:
     """Metrics of the recipe's detector, of its score with steps left out, and of baselines where asked for."""
     # On one device, in this process: seconds then compare.
-    recipe = with_training(recipe, devices=1, epochs=None)
+    recipe = with_training(recipe, devices=1)
     bundle, report, result = (folder / f"{what}-{seed}" for what in ("bundle", "report", "metrics"))
     result = result.with_suffix(".json")
     key = _key(data, recipe, with_baselines)
