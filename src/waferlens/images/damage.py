@@ -25,7 +25,7 @@ SIZES_PX = (4.0, 64.0)
 VISIBLE_DIFFERENCE = 0.03
 """Least change that counts as damage, share of full scale, after averaging over about 13 pixels."""
 
-# Of a patch's edge; a small patch has a sharper one. Were all sharp, edges would be learned and not what they hold.
+# Of a patch's edge; sharper where it is small. Were all sharp, edges would be learned and not what they hold.
 _SOFTNESS_PX = (0.3, 0.7, 1.5, 3.0, 6.0)
 _LEAST_PIXELS = 8
 _MAX_DRAWS = 50
