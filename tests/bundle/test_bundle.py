@@ -213,4 +213,13 @@ def test_the_card_tells_figures_and_no_more_than_is_known(exported, trained):
         assert figure in card
     assert parity["default_engine"] in card
     assert "extrapolated" in card
-    assert "not known" in card
+    assert "known from this bundle" in card
+    assert "discriminator" not in card
+    told = {
+        "detector": {**config.detector, "discriminator": {"enabled": True}},
+        "recipe": {"damage": {"num_images": 4096}},
+    }
+    shown = model_card(
+        config.model_copy(update=told), thresholds, metrics, parity, read_manifest(exported)["provenance"]
+    )
+    assert "4,096 training images with random damage" in shown

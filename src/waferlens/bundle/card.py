@@ -33,7 +33,7 @@ trained on normal images alone. {config.recipe.get("description", "")}
 - Data fingerprint `{provenance["data_fingerprint"][:16]}`, seed {config.seed}.
 - Best epoch {metrics["best_epoch"] + 1} of {metrics["num_epochs"]}: reconstruction loss on held-out normals
   {metrics["validation_reconstruction"]:,.1f} nats per image.
-
+{_damage(config)}
 ## Decides
 
 On `{thresholds.score_name}`: PASS below {thresholds.review:.4g}, REJECT from {thresholds.reject:.4g}, REVIEW
@@ -52,9 +52,20 @@ Default engine: **{parity["default_engine"]}**. Score differences are in standar
 
 ## Is not
 
-No defect was seen in training, calibration or choice of thresholds: what share of defects it misses is not known
-from this bundle. `waferlens evaluate` measures it on labelled images, with intervals.
+No real defect was seen in training, calibration or choice of thresholds: what share of defects it misses is not
+known from this bundle. `waferlens evaluate` measures it on labelled images, with intervals.
 """
+
+
+def _damage(config: BundleConfig) -> str:
+    """What the discriminator was shown, a line; nothing where there is none."""
+    if not config.detector.get("discriminator", {}).get("enabled", False):
+        return ""
+    num_images = config.recipe["damage"]["num_images"]
+    return (
+        f"- {num_images:,} training images with random damage, shown to the discriminator. "
+        "None of it is a real defect.\n"
+    )
 
 
 def _policy(thresholds: Thresholds) -> str:
