@@ -64,6 +64,30 @@ def test_two_kinds_of_normal_images_are_put_on_one_scale():
     assert 0.8 < loud / quiet < 1.25
 
 
+class Perfect(torch.nn.Module):
+    """Expects every image exactly as it is; its latent tells how bright it is."""
+
+    num_departures = 1
+
+    def forward(self, image):
+        return image, image.mean((1, 2, 3)).view(-1, 1).expand(-1, 128).clone()
+
+
+def test_a_varied_copy_is_measured_against_what_is_expected_of_itself():
+    """Not against what is expected of the image that it is a copy of: that error is the variation."""
+    varied = AugmentationOptions(noise_sigma=0.1, gain=0.2, offset=0.1)
+    targets = []
+
+    def kept(inputs, levels, folds):
+        targets.append(levels)
+        return fit_ridge(inputs, levels, folds)
+
+    with pytest.MonkeyPatch.context() as told:
+        told.setattr("waferlens.training.usual_error.fit_ridge", kept)
+        assert learn_usual_error(detector_of(Perfect()), Images(20), varied, seed=0) == 0
+    assert targets[0].abs().max() < 1e-9
+
+
 def test_a_latent_that_tells_nothing_changes_nothing():
     detector = detector_of(Kinds(telling=False))
     before = detector.usual_error.weight.clone()
