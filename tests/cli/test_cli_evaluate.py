@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from waferlens.wiring.ablation import STEPS
+from waferlens.wiring.ablation import BY_BOTH, STEPS
 
 FIGURES = ("image_auroc", "image_auprc", "fnr_at_fpr5", "pixel_auroc", "aupro")
 KNOWN = {"scratch", "particle", "pattern_shift", "bridge", "open"}
@@ -76,7 +76,7 @@ def test_every_type_is_held_out_and_the_worst_is_named_in_the_report(metrics, ev
 
 
 def test_each_step_of_the_score_is_left_out_once_and_shown(metrics, evaluated):
-    assert tuple(metrics["ablation"]) == STEPS
+    assert tuple(metrics["ablation"]) == (*STEPS, BY_BOTH)
     for step in metrics["ablation"].values():
         assert step["counts"] == metrics["counts"]
         assert 0 <= step["score"]["image_auroc"]["value"] <= 1
