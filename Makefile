@@ -45,7 +45,7 @@ $(AIRFLOW)/.installed: deploy/airflow/requirements.lock
 	@$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-demo: setup ## train, evaluate, inspect and serve on the synthetic fab (six to seven minutes on two cores)
+demo: setup ## train, evaluate, inspect and serve on the synthetic fab (seven to ten minutes on two cores)
 	@$(BIN)/waferlens demo --out runs/demo --serve-seconds $(SERVE_SECONDS)
 
 test: setup ## the tests, without the slow ones
