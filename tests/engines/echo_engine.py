@@ -29,6 +29,7 @@ class Faults:
         self.per_image = per_image
         self.broken = threading.Event()
         self.poison: int | None = None
+        self.num_begun = 0
         self.calls: list[int] = []
         self.num_opened = 0
 
@@ -49,6 +50,7 @@ class EchoEngine:
         assert self._held.acquire(blocking=False), "two threads in one engine"
         try:
             faults = self._faults
+            faults.num_begun += len(pixels)
             time.sleep(faults.seconds + faults.per_image * len(pixels))
             numbers = [int(p[0, 0]) | int(p[0, 1]) << 8 | int(p[0, 2]) << 16 for p in pixels]
             faults.calls.append(len(pixels))

@@ -8,6 +8,7 @@ import tiny
 from waferlens.errors import DataError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.models.detector import DetectorOptions, detector_around
+from waferlens.models.discriminator import DiscriminatorOptions
 from waferlens.models.error_map import ErrorMapOptions, border_caution
 from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.training.calibrate import CalibrationOptions, calibrate, measure_repeatability
@@ -154,6 +155,25 @@ def test_positions_equally_far_from_the_border_lend_each_other_their_statistics(
     pooled = ((n - 1) * variance + 3 * variance.mean() + 20 * ring_variance) / (n - 1 + 23)
     deviation = np.sqrt(np.maximum(pooled, options.variance_floor * variance.mean()))
     np.testing.assert_allclose(detector.error_map.error_deviation[0, 0][inside], deviation[inside], rtol=1e-3)
+
+
+def test_a_discriminator_that_learned_nothing_leaves_score_and_heatmap_to_the_network(held_out):
+    options = DetectorOptions(network=tiny.NETWORK, discriminator=DiscriminatorOptions(enabled=True))
+    detector = tiny.detector(3, options)
+    last = detector.discriminator.trunk[-1]
+    with torch.no_grad():
+        last.weight.mul_(1e-6)  # log odds that differ in their last digits
+    calibrate(detector, held_out, CalibrationOptions())
+    image = held_out.take(np.arange(3))
+    with torch.inference_mode():
+        answer = detector.answer(image)
+        told = [answer.reconstruction, answer.departure, answer.usual]
+        as_found, one_digit_off = (
+            detector.error_map(image, *told, answer.suspicion + error) for error in (0.0, 2e-7)
+        )
+    assert (answer.suspicion - last.bias).abs().max() < 1e-3
+    torch.testing.assert_close(as_found.score, one_digit_off.score, rtol=0, atol=2e-5)
+    torch.testing.assert_close(as_found.heatmap, one_digit_off.heatmap, rtol=0, atol=2e-5)
 
 
 def test_errors_and_latents_stand_in_the_order_of_the_images(detector, held_out):

@@ -26,6 +26,10 @@ from waferlens.training.feed import Feed
 from waferlens.training.schedule import spread_evenly
 
 _BATCH = 32
+# A suspicion that varies less from normal image to normal image, in nats, counts in deviations of this: of a
+# discriminator that learned nothing there would be left the rounding of the last digit. One that learned varies by
+# 0.8 to 1.5.
+_LEAST_SUSPICION_DEVIATION = 0.1
 # Positions count as equally far from the border within a ring this wide.
 _RING_PIXELS = 4
 
@@ -120,10 +124,12 @@ class _Balance:
     the scale of the first: its peaks over normal images get the first one's mean and deviation.
     """
 
-    def __init__(self, location: Tensor, scale: Tensor) -> None:
-        """(M,) each: mean and deviation of the peaks of normal images, map by map."""
+    def __init__(self, location: Tensor, scale: Tensor, num_departures: int) -> None:
+        """location, scale: (M,), mean and deviation of the peaks of normal images, map by map."""
         self._stretch = (scale / scale[0]).view(1, -1, 1, 1)
         self._shift = location.view(1, -1, 1, 1) - location[0] * self._stretch
+        self._least = torch.zeros_like(self._stretch)
+        self._least[:, num_departures:] = _LEAST_SUSPICION_DEVIATION
 
     @classmethod
     def of(cls, error_map: ErrorMap, out_of_fold: Iterator[tuple[Tensor, Tensor, Tensor]]) -> _Balance:
@@ -133,11 +139,11 @@ class _Balance:
             maps = ((smoothed - mean) / deviation).chunk(error_map.num_maps, dim=1)
             peaks.append(torch.stack([error_map.peak(each) for each in maps], dim=1))
         peak = torch.cat(peaks)
-        return cls(peak.mean(dim=0), peak.std(dim=0).clamp(min=1e-6))
+        return cls(peak.mean(dim=0), peak.std(dim=0).clamp(min=1e-6), error_map.num_departures)
 
     def applied(self, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation (1, M, 256, 256) of every position, such that the maps are comparable."""
-        return mean + deviation * self._shift, deviation * self._stretch
+        return mean + deviation * self._shift, torch.maximum(deviation * self._stretch, self._least)
 
 
 @torch.inference_mode()
