@@ -48,6 +48,26 @@ def test_damage_comes_small_and_large_and_anywhere(spoiled):
         assert places.max() > 196
 
 
+def test_an_image_has_as_many_patches_as_are_asked_for_at_most(images):
+    def num_apart(most_patches):
+        found = (damage(images[0], images, np.random.default_rng(seed), most_patches).mask for seed in range(40))
+        return [ndimage.label(ndimage.binary_dilation(mask, iterations=6))[1] for mask in found]
+
+    one, many = num_apart(1), num_apart(5)
+    assert sorted(one)[20] == 1
+    assert np.mean(many) > np.mean(one) + 0.7
+    assert max(many) >= 4
+
+
+def test_what_is_healed_or_grown_over_lies_beside(images, monkeypatch):
+    rows, _ = np.mgrid[:256, :256].astype(np.float32) / 255
+    both_sides = [damages._sides(rows, np.random.default_rng(seed)) for seed in range(8)]
+    for above, below in both_sides:
+        distance = round(255 * float(rows[128, 0] - above[128, 0]))
+        assert distance == 0 or 4 <= distance <= 24
+        np.testing.assert_allclose((above + below)[32:224] / 2, rows[32:224], atol=1e-6)
+
+
 def test_the_same_generator_gives_the_same_damage(images):
     one, other = (damage(images[1], images, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(one.image, other.image)

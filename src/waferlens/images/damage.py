@@ -1,9 +1,9 @@
 """Random damage to normal images, with the pixels that show it: what a discriminator learns from.
 
-Wide rather than true to any process: a patch of any form shows another place, a place nearby, a grey of its own,
-other structure in the light of the place, more or less light, or less detail. Apart from ``planting`` on purpose:
-that plants defects of stated kind and size, to measure detectors with. Images are (256, 256) float32 in [0, 1].
-Knows nothing of detectors.
+Wide rather than true to any process: a patch of any form shows another place, a place nearby, other structure in
+the light of the place, what stands beside it, a grey of its own, more or less light, or less detail. Apart from
+``planting`` on purpose: that plants defects of stated kind and size, to measure detectors with. Images are
+(256, 256) float32 in [0, 1]. Knows nothing of detectors.
 """
 
 from __future__ import annotations
@@ -39,22 +39,33 @@ class Damaged(NamedTuple):
     mask: Mask
 
 
-def damage(image: FloatArray, others: FloatArray, rng: np.random.Generator) -> Damaged:
-    """One patch of ``image`` damaged, drawn again until eight pixels show it; a blank image may stay as it is.
+def damage(image: FloatArray, others: FloatArray, rng: np.random.Generator, most_patches: int = 1) -> Damaged:
+    """One to ``most_patches`` patches of ``image`` damaged; a blank image may stay as it is.
 
     others: (N, 256, 256), normal images of the same product; half of the patches that show another place take it
     from one of them.
     """
+    changed = image.copy()
+    for _ in range(rng.integers(1, most_patches + 1)):
+        changed = _damaged_once(changed, others, rng)
+    return Damaged(changed, _visible(changed - image))
+
+
+def _damaged_once(image: FloatArray, others: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """A patch is drawn again until eight pixels show it."""
     for _ in range(_MAX_DRAWS):
         patch = _patch(rng)
         source = others[rng.integers(len(others))] if rng.random() < 0.5 else image
         kind = _KINDS[rng.integers(len(_KINDS))]
         shown = np.asarray(kind(image, source, rng), dtype=np.float32)
         changed = np.clip(image + patch * (shown - image), 0, 1)
-        mask = np.abs(ndimage.gaussian_filter(changed - image, 1.0)) > VISIBLE_DIFFERENCE
-        if mask.sum() >= _LEAST_PIXELS:
-            return Damaged(changed, mask)
-    return Damaged(image.copy(), np.zeros(image.shape, dtype=np.bool_))
+        if _visible(changed - image).sum() >= _LEAST_PIXELS:
+            return changed
+    return image
+
+
+def _visible(change: FloatArray) -> Mask:
+    return np.asarray(np.abs(ndimage.gaussian_filter(change, 1.0)) > VISIBLE_DIFFERENCE)
 
 
 def _patch(rng: np.random.Generator) -> FloatArray:
@@ -135,6 +146,25 @@ def _other_light(image: FloatArray, _: FloatArray, rng: np.random.Generator) -> 
     return np.asarray(image + added * form)
 
 
+def _healed_over(image: FloatArray, _: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.floating]:
+    """What stands on both sides, mixed: a structure is interrupted and nothing tells where."""
+    one, other = _sides(image, rng)
+    share = rng.uniform(0, 1)
+    return np.asarray(one * share + other * (1 - share))
+
+
+def _grown_over(image: FloatArray, _: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.floating]:
+    """What stands on one side, up to here: a structure ends early, or late."""
+    one, other = _sides(image, rng)
+    return one if rng.random() < 0.5 else other
+
+
+def _sides(image: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Of every pixel, what lies as far to its left as to its right, or above as below."""
+    distance, axis = int(rng.integers(4, 25)), int(rng.integers(2))
+    return np.roll(image, distance, axis), np.roll(image, -distance, axis)
+
+
 def _less_detail(image: FloatArray, _: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.floating]:
     return np.asarray(ndimage.gaussian_filter(image, rng.uniform(2, 12)))
 
@@ -145,6 +175,8 @@ _KINDS: tuple[Callable[[FloatArray, FloatArray, np.random.Generator], npt.NDArra
     _a_place_nearby,
     _grafted,
     _grafted_from_nearby,
+    _healed_over,
+    _grown_over,
     _a_grey_of_its_own,
     _other_light,
     _less_detail,
