@@ -84,6 +84,19 @@ def test_the_heatmap_is_the_mean_of_departure_and_suspicion():
     torch.testing.assert_close(error_map(image, image, departure, None, suspicion).heatmap, expected)
 
 
+def test_a_departure_counts_alone_where_it_goes_far_enough():
+    error_map = ErrorMap(ErrorMapOptions(), with_suspicion=True)
+    error_map.alone_stretch.fill_(0.5)
+    error_map.alone_shift.fill_(-2.0)
+    maps = torch.zeros(1, 2, 256, 256)
+    maps[0, 0, :64], maps[0, 0, 64:128], maps[0, 1] = 9.0, 1.0, -8.0
+    heatmap = error_map.heatmap(maps, error_map.error_mean, error_map.error_deviation)
+    assert (heatmap[0, 0, :64] == 0.5 * 9.0 - 2.0).all()
+    assert (heatmap[0, 0, 64:128] == 0.5 * 1.0 - 2.0).all()
+    assert (heatmap[0, 0, 128:] == -2.0).all()
+    assert (error_map.heatmap(maps.abs(), error_map.error_mean, error_map.error_deviation)[0, 0, :64] == 8.5).all()
+
+
 def test_of_several_departures_the_largest_is_averaged_with_the_suspicion():
     error_map = ErrorMap(ErrorMapOptions(), 2, with_suspicion=True)
     image = torch.rand(1, 1, 256, 256)

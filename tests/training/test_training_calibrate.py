@@ -11,6 +11,7 @@ from waferlens.models.detector import DetectorOptions, detector_around
 from waferlens.models.discriminator import DiscriminatorOptions
 from waferlens.models.error_map import ErrorMapOptions, border_caution
 from waferlens.models.normalise import Normalise, NormaliseOptions
+from waferlens.training import calibrate as calibration
 from waferlens.training.calibrate import CalibrationOptions, calibrate, measure_repeatability
 from waferlens.training.feed import Feed
 from waferlens.training.run import REIMAGING
@@ -174,6 +175,40 @@ def test_a_discriminator_that_learned_nothing_leaves_score_and_heatmap_to_the_ne
     assert (answer.suspicion - last.bias).abs().max() < 1e-3
     torch.testing.assert_close(as_found.score, one_digit_off.score, rtol=0, atol=2e-5)
     torch.testing.assert_close(as_found.heatmap, one_digit_off.heatmap, rtol=0, atol=2e-5)
+
+
+def test_what_departs_far_is_not_excused_by_a_discriminator_that_knows_nothing_of_it(held_out):
+    options = DetectorOptions(network=tiny.NETWORK, discriminator=DiscriminatorOptions(enabled=True))
+    detector = tiny.detector(3, options)
+    calibrate(detector, held_out, CalibrationOptions())
+    error_map = detector.error_map
+    image = held_out.take(np.arange(len(held_out)))
+    with torch.inference_mode():
+        answer = detector.answer(image)
+        told = [image, answer.reconstruction, answer.departure, answer.usual]
+        learned = error_map.error_mean, error_map.error_deviation
+        as_found, unsuspected = (
+            error_map.smoothed_error(*told, answer.suspicion - less).clone() for less in (0.0, 50.0)
+        )
+        calibration._weigh_alone(error_map, iter([(as_found, *learned)]))
+        alone, together = (error_map.peak(part) for part in error_map.alone_and_together(as_found, *learned))
+        weighed = alone * error_map.alone_stretch + error_map.alone_shift
+        # Normal images' peaks are spread as those of both are, and lie one deviation lower.
+        torch.testing.assert_close(weighed.std(), together.std(), rtol=1e-4, atol=0)
+        torch.testing.assert_close(weighed.mean(), together.mean() - together.std(), rtol=1e-4, atol=1e-4)
+        # However little is suspected, no image falls below what its departure says alone.
+        torch.testing.assert_close(error_map.peak(error_map.heatmap(unsuspected, *learned)), weighed)
+
+
+def test_maps_that_are_not_kept_calibrate_alike(held_out, monkeypatch):
+    options = DetectorOptions(network=tiny.NETWORK, discriminator=DiscriminatorOptions(enabled=True))
+    kept, asked_again = tiny.detector(3, options), tiny.detector(3, options)
+    first = calibrate(kept, held_out, CalibrationOptions())
+    monkeypatch.setattr(calibration, "_MOST_KEPT", 0)
+    second = calibrate(asked_again, held_out, CalibrationOptions())
+    np.testing.assert_array_equal(first.scores, second.scores)
+    for name, value in kept.error_map.state_dict().items():
+        assert torch.equal(value, asked_again.error_map.state_dict()[name]), name
 
 
 def test_errors_and_latents_stand_in_the_order_of_the_images(detector, held_out):

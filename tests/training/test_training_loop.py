@@ -12,7 +12,7 @@ from waferlens.errors import NonFiniteLossError, TrainingError
 from waferlens.models.elbo import negative_log_likelihood
 from waferlens.training.checkpoint import load_checkpoint
 from waferlens.training.feed import Feed
-from waferlens.training.hardware import resolve_precision, start_fabric
+from waferlens.training.hardware import multiplies_bf16, resolve_precision, start_fabric
 from waferlens.training.loop import best_epoch, validation_loss
 from waferlens.training.objective import ElboObjective
 
@@ -224,3 +224,17 @@ def test_precision_is_what_was_asked_for_and_auto_depends_on_the_processor_alone
     assert resolve_precision("bf16") == "bf16-mixed"
     assert resolve_precision("auto") == resolve_precision("auto")
     assert start_fabric(tiny.training_options()).world_size == 1
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "gains"),
+    [
+        ("GenuineIntel", "avx512f avx512_bf16 amx_bf16 amx_tile", True),
+        ("GenuineIntel", "avx512f avx512_bf16", False),
+        ("GenuineIntel", "avx512f", False),
+        ("AuthenticAMD", "avx512f avx512_bf16", True),
+        ("AuthenticAMD", "avx2", False),
+    ],
+)
+def test_bf16_is_for_processors_that_gain_by_it(vendor, flags, gains):
+    assert multiplies_bf16(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n") is gains

@@ -12,7 +12,8 @@ that varies; a position where the network always struggles stops shouting.
 
 A network that compares features gives one departure or several (at scales of its own) instead of d^2; each has its
 own mean and deviation, and the heatmap is the largest of them at every pixel. Where a discriminator gives its
-suspicion too, that is spread and set in deviations of its own, and the heatmap is the mean of both.
+suspicion too, that is spread and set in deviations of its own, and the heatmap is the mean of both; or the
+departure alone, where that goes so far that no lack of suspicion may excuse it.
 u is 1 unless ``UsualError`` told.
 c is 1 but near the border, where what a network found rests on pixels that the image does not have.
 
@@ -38,6 +39,7 @@ _ERROR_BOX = 2
 _COARSE_BOX, _LEAST_COARSE_SIGMA = 8, 4.0
 # Given to boxes outside the region of interest: none of them can be among the most deviating ones.
 _OUTSIDE_ROI = -1e6
+_NEVER = -1e6
 
 
 class ErrorMapOptions(BaseModel, frozen=True, extra="forbid"):
@@ -76,6 +78,8 @@ class ErrorMap(nn.Module):
     error_deviation: Tensor
     score_location: Tensor
     score_scale: Tensor
+    alone_stretch: Tensor
+    alone_shift: Tensor
 
     def __init__(self, options: ErrorMapOptions, num_departures: int = 1, *, with_suspicion: bool = False) -> None:
         super().__init__()
@@ -94,6 +98,9 @@ class ErrorMap(nn.Module):
         self.register_buffer("error_deviation", torch.ones(1, self.num_maps, IMAGE_SIZE, IMAGE_SIZE))
         self.register_buffer("score_location", torch.tensor(0.0))
         self.register_buffer("score_scale", torch.tensor(1.0))
+        if with_suspicion:
+            self.register_buffer("alone_stretch", torch.tensor(1.0))
+            self.register_buffer("alone_shift", torch.tensor(_NEVER))
 
     def forward(
         self,
@@ -172,12 +179,23 @@ class ErrorMap(nn.Module):
     def heatmap(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
         """Smoothed errors (B, M, 256, 256) in deviations of the normals there: (B, 1, 256, 256).
 
-        The largest of the departures; with a suspicion, the mean of both.
+        The largest of the departures; with a suspicion, the mean of both, or the departure alone if that is more.
         """
+        alone, together = self.alone_and_together(smoothed, mean, deviation)
+        return (
+            torch.maximum(together, alone * self.alone_stretch + self.alone_shift)
+            if self.with_suspicion
+            else alone
+        )
+
+    def alone_and_together(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest of the departures, and its mean with the suspicion; the same twice without one."""
         deviations = (smoothed - mean) / deviation
         departures = deviations[:, : self.num_departures]
         largest = departures if self.num_departures == 1 else departures.amax(dim=1, keepdim=True)
-        return (largest + deviations[:, self.num_departures :]) / 2 if self.with_suspicion else largest
+        if not self.with_suspicion:
+            return largest, largest
+        return largest, (largest + deviations[:, self.num_departures :]) / 2
 
     def peak(self, heatmap: Tensor) -> Tensor:
         """Mean deviation of the ``peak_boxes`` most deviating 4x4 boxes inside the region of interest, (B,).

@@ -30,6 +30,11 @@ _BATCH = 32
 # discriminator that learned nothing there would be left the rounding of the last digit. One that learned varies by
 # 0.8 to 1.5.
 _LEAST_SUSPICION_DEVIATION = 0.1
+# How much farther, in deviations of normal images' peaks, a departure goes alone than with a suspicion to count as
+# much: nobody knows what damage looks like that was not thought of, and it must not be excused for that.
+_ALONE_HANDICAP = 1.0
+# Up to this many images' maps are kept between passes, half a megabyte each; of more, the network is asked again.
+_MOST_KEPT = 1_000
 # Positions count as equally far from the border within a ring this wide.
 _RING_PIXELS = 4
 
@@ -146,6 +151,19 @@ class _Balance:
         return mean + deviation * self._shift, torch.maximum(deviation * self._stretch, self._least)
 
 
+def _weigh_alone(error_map: ErrorMap, out_of_fold: Iterator[tuple[Tensor, Tensor, Tensor]]) -> None:
+    """Put the departure alone on the scale of its mean with the suspicion, less its handicap."""
+    peaks = []
+    for each in out_of_fold:
+        alone_and_together = error_map.alone_and_together(*each)
+        peaks.append(torch.stack([error_map.peak(part) for part in alone_and_together], dim=1))
+    peak = torch.cat(peaks)
+    location, scale = peak.mean(dim=0), peak.std(dim=0).clamp(min=1e-6)
+    stretch = scale[1] / scale[0]
+    error_map.alone_stretch.copy_(stretch)
+    error_map.alone_shift.copy_(location[1] - (location[0] + _ALONE_HANDICAP * scale[0]) * stretch)
+
+
 @torch.inference_mode()
 def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -> Calibration:
     """Learn the error statistics and the score's scale into ``detector.error_map``, in place.
@@ -158,8 +176,12 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     error_map = detector.error_map
     folds = [_Moments(error_map.error_mean) for _ in range(min(options.num_folds, len(indices)))]
     errors, latents = [], []
+    kept: list[tuple[int, Tensor]] = []
     for fold, image, answer in _answered(detector, held_out, indices, len(folds)):
-        folds[fold].add(_smoothed_error(error_map, image, answer))
+        smoothed = _smoothed_error(error_map, image, answer)
+        folds[fold].add(smoothed)
+        if len(indices) <= _MOST_KEPT:
+            kept.append((fold, smoothed))
         errors.append(error_map.reconstruction_error(image, answer.reconstruction).double().cpu())
         latents.append(answer.latent.cpu())
     everyone = _Moments(error_map.error_mean)
@@ -167,16 +189,26 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
         everyone.count += moments.count
         everyone.total, everyone.squares = everyone.total + moments.total, everyone.squares + moments.squares
 
+    without = [everyone.without(fold).statistics(options, error_map) for fold in folds]
+
+    def again() -> Iterator[tuple[int, Tensor]]:
+        if kept:
+            yield from kept
+        else:
+            for fold, image, answer in _answered(detector, held_out, indices, len(folds)):
+                yield fold, _smoothed_error(error_map, image, answer)
+
     def out_of_fold(balance: _Balance | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Smoothed errors, batch by batch, with the statistics of the folds that do not hold them."""
-        for fold, image, answer in _answered(detector, held_out, indices, len(folds)):
-            mean, deviation = everyone.without(folds[fold]).statistics(options, error_map)
-            if balance is not None:
-                mean, deviation = balance.applied(mean, deviation)
-            yield _smoothed_error(error_map, image, answer), mean, deviation
+        for fold, smoothed in again():
+            mean, deviation = without[fold] if balance is None else balance.applied(*without[fold])
+            yield smoothed, mean, deviation
 
-    # Second pass, where there are several maps: how they compare. Last pass: the peak of every image.
+    # Where there are several maps, a pass tells how they compare; where one is a suspicion, another how its mean
+    # with the departure compares to that alone. The last pass: the peak of every image.
     balance = None if error_map.num_maps == 1 else _Balance.of(error_map, out_of_fold(None))
+    if error_map.with_suspicion:
+        _weigh_alone(error_map, out_of_fold(balance))
     peak = torch.cat([error_map.peak(error_map.heatmap(*each)).double().cpu() for each in out_of_fold(balance)])
     location, scale = peak.mean(), peak.std().clamp(min=1e-6)
 
