@@ -136,13 +136,14 @@ class Detector(nn.Module):
 
 def build_detector(options: DetectorOptions) -> Detector:
     """An untrained, uncalibrated detector of these options, in evaluation mode."""
-    network = build_network(options.network)
-    detector = detector_around(network, options)
-    detector.usual_error = UsualError(detector.error_map.num_departures)
-    if options.discriminator.enabled:
-        detector.discriminator = Discriminator(options.discriminator, network.num_evidence)
-        detector.error_map = ErrorMap(options.error_map, network.num_departures, with_suspicion=True)
-    return detector.eval()
+    network, judged = build_network(options.network), options.discriminator.enabled
+    return Detector(
+        Normalise(options.normalise),
+        network,
+        ErrorMap(options.error_map, network.num_departures, with_suspicion=judged),
+        UsualError(network.num_departures),
+        Discriminator(options.discriminator, network.num_evidence) if judged else None,
+    ).eval()
 
 
 def detector_around(network: nn.Module, options: DetectorOptions) -> Detector:
