@@ -21,12 +21,13 @@ from waferlens.models.detector import Detector, DetectorOptions, build_detector
 from waferlens.models.feature_vae import FeatureVAE
 from waferlens.models.pixel_vae import PixelVAE
 from waferlens.records import FloatArray
-from waferlens.training.calibrate import Calibration, CalibrationOptions, calibrate, measure_repeatability
+from waferlens.training.calibrate import Calibration, CalibrationOptions, calibrate
 from waferlens.training.discriminator import DamageOptions, learn_discriminator
 from waferlens.training.features import learn_usual_residuals, prepare_features
 from waferlens.training.feed import Feed
 from waferlens.training.loop import Watcher, train
 from waferlens.training.options import TrainingOptions
+from waferlens.training.repeatability import measure_repeatability
 from waferlens.training.schedule import Indices, seed_for
 from waferlens.training.usual_error import learn_usual_error
 
