@@ -59,7 +59,7 @@ def test_an_image_has_as_many_patches_as_are_asked_for_at_most(images):
     assert max(many) >= 4
 
 
-def test_what_is_healed_or_grown_over_lies_beside(images, monkeypatch):
+def test_what_is_healed_or_grown_over_lies_beside():
     rows, _ = np.mgrid[:256, :256].astype(np.float32) / 255
     both_sides = [damages._sides(rows, np.random.default_rng(seed)) for seed in range(8)]
     for above, below in both_sides:

@@ -182,11 +182,9 @@ class ErrorMap(nn.Module):
         The largest of the departures; with a suspicion, the mean of both, or the departure alone if that is more.
         """
         alone, together = self.alone_and_together(smoothed, mean, deviation)
-        return (
-            torch.maximum(together, alone * self.alone_stretch + self.alone_shift)
-            if self.with_suspicion
-            else alone
-        )
+        if not self.with_suspicion:
+            return alone
+        return torch.maximum(together, alone * self.alone_stretch + self.alone_shift)
 
     def alone_and_together(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         """The largest of the departures, and its mean with the suspicion; the same twice without one."""

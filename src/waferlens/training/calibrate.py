@@ -7,7 +7,7 @@ folds, because an image that helped to set a deviation can never be far from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +118,12 @@ def _over_rings(values: Tensor, roi: Tensor) -> Tensor:
     return (sums / sizes.clamp(min=1))[:, ring].view_as(values)
 
 
+def _peaks(error_map: ErrorMap, batches: Iterable[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of images' peaks, map by map, (M,) each; batches of M maps (B, 1, 256, 256)."""
+    peak = torch.cat([torch.stack([error_map.peak(each) for each in maps], dim=1) for maps in batches])
+    return peak.mean(dim=0), peak.std(dim=0).clamp(min=1e-6)
+
+
 class _Balance:
     """What makes maps of several scales comparable: how far normal images' peaks go on each.
 
@@ -136,12 +142,14 @@ class _Balance:
     @classmethod
     def of(cls, error_map: ErrorMap, out_of_fold: Iterator[tuple[Tensor, Tensor, Tensor]]) -> _Balance:
         """out_of_fold: smoothed errors of normal images, with the mean and deviation that hold for them."""
-        peaks = []
-        for smoothed, mean, deviation in out_of_fold:
-            maps = ((smoothed - mean) / deviation).chunk(error_map.num_maps, dim=1)
-            peaks.append(torch.stack([error_map.peak(each) for each in maps], dim=1))
-        peak = torch.cat(peaks)
-        return cls(peak.mean(dim=0), peak.std(dim=0).clamp(min=1e-6), error_map.num_departures)
+        location, scale = _peaks(
+            error_map,
+            (
+                ((smoothed - mean) / deviation).chunk(error_map.num_maps, dim=1)
+                for smoothed, mean, deviation in out_of_fold
+            ),
+        )
+        return cls(location, scale, error_map.num_departures)
 
     def applied(self, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation (1, M, 256, 256) of every position, such that the maps are comparable."""
@@ -150,12 +158,7 @@ class _Balance:
 
 def _weigh_alone(error_map: ErrorMap, out_of_fold: Iterator[tuple[Tensor, Tensor, Tensor]]) -> None:
     """Put the departure alone on the scale of its mean with the suspicion, less its handicap."""
-    peaks = []
-    for each in out_of_fold:
-        alone_and_together = error_map.alone_and_together(*each)
-        peaks.append(torch.stack([error_map.peak(part) for part in alone_and_together], dim=1))
-    peak = torch.cat(peaks)
-    location, scale = peak.mean(dim=0), peak.std(dim=0).clamp(min=1e-6)
+    location, scale = _peaks(error_map, (error_map.alone_and_together(*each) for each in out_of_fold))
     stretch = scale[1] / scale[0]
     error_map.alone_stretch.copy_(stretch)
     error_map.alone_shift.copy_(location[1] - (location[0] + _ALONE_HANDICAP * scale[0]) * stretch)
