@@ -11,12 +11,16 @@ aligned). ``augment`` is the numpy path. Knows nothing of which augmentation sui
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from waferlens.records import FloatArray
+
+Flip = bool | Literal["auto"]
+"""``"auto"`` is for training to decide (``training.mirrors``); until it has, nothing is mirrored."""
 
 
 class AugmentationOptions(BaseModel, frozen=True, extra="forbid"):
@@ -26,8 +30,12 @@ class AugmentationOptions(BaseModel, frozen=True, extra="forbid"):
         default=1.0, ge=0.0, le=180.0, description="uniform in +- this, degrees about the centre"
     )
     shift_pixels: float = Field(default=2.0, ge=0.0, le=64.0, description="uniform in +- this, pixels, each axis")
-    horizontal_flip: bool = Field(default=False, description="mirror left and right in half of the images")
-    vertical_flip: bool = Field(default=False, description="mirror top and bottom in half of the images")
+    horizontal_flip: Flip = Field(
+        default=False, description='mirror left and right in half of the images; "auto": where that is as normal'
+    )
+    vertical_flip: Flip = Field(
+        default=False, description='mirror top and bottom in half of the images; "auto": where that is as normal'
+    )
     noise_sigma: float = Field(
         default=0.01, ge=0.0, le=0.5, description="standard deviation of Gaussian noise, share of full scale"
     )
@@ -59,8 +67,8 @@ def sample_augmentations(
     angle = np.deg2rad(options.rotation_degrees) * rng.uniform(-1.0, 1.0, num_images)
     shift = options.shift_pixels * rng.uniform(-1.0, 1.0, (num_images, 2)) * (2.0 / side)
     mirror = np.where(rng.random((num_images, 2)) < 0.5, -1.0, 1.0)
-    mirror[:, 0] = mirror[:, 0] if options.horizontal_flip else 1.0
-    mirror[:, 1] = mirror[:, 1] if options.vertical_flip else 1.0
+    mirror[:, 0] = mirror[:, 0] if options.horizontal_flip is True else 1.0
+    mirror[:, 1] = mirror[:, 1] if options.vertical_flip is True else 1.0
     cos, sin = np.cos(angle), np.sin(angle)
     rows = np.stack(
         [

@@ -43,7 +43,7 @@ class DamageOptions(BaseModel, frozen=True, extra="forbid"):
     """How the discriminator learns."""
 
     num_images: int = Field(
-        1024, ge=16, le=20_000, description="damaged images that are made and kept in memory, up to 0.9 MB each"
+        2048, ge=16, le=20_000, description="damaged images that are made and kept in memory, up to 0.9 MB each"
     )
     most_patches: int = Field(5, ge=1, le=32, description="patches of damage that one image has at most")
     undamaged_share: float = Field(0.15, ge=0, lt=1, description="share of them that stay as they are")

@@ -26,6 +26,7 @@ from waferlens.training.discriminator import DamageOptions, learn_discriminator
 from waferlens.training.features import learn_usual_residuals, prepare_features
 from waferlens.training.feed import Feed
 from waferlens.training.loop import Watcher, train
+from waferlens.training.mirrors import settled
 from waferlens.training.options import TrainingOptions
 from waferlens.training.repeatability import measure_repeatability
 from waferlens.training.schedule import Indices, seed_for
@@ -83,6 +84,10 @@ def fit(
         Feed(images, rows_of(images, {image.name for image in part}), detector.normalise, fabric.device)
         for part in (split.train, split.validation)
     )
+    augmentation = settled(options.augmentation, training)
+    for flip in ("horizontal_flip", "vertical_flip"):
+        if getattr(augmentation, flip) != getattr(options.augmentation, flip):
+            say(f"{flip}: {'as normal, learned from too' if getattr(augmentation, flip) else 'not normal'}")
     network = cast(PixelVAE | FeatureVAE, detector.network)
     if isinstance(network, FeatureVAE):
         say("reading the features of the training images")
@@ -93,7 +98,7 @@ def fit(
         training,
         validation,
         options.training,
-        options.augmentation,
+        augmentation,
         seed=seed,
         folder=folder,
         run=run,
@@ -101,15 +106,15 @@ def fit(
     )
     if isinstance(network, FeatureVAE):
         say("learning what the network leaves of normal images")
-        learn_usual_residuals(network, training, options.augmentation, seed_for(seed, "residuals"))
+        learn_usual_residuals(network, training, augmentation, seed_for(seed, "residuals"))
     detector.to(fabric.device).eval()
     say("learning how large an error is usual for which image")
-    share = learn_usual_error(detector, training, options.augmentation, seed_for(seed, "usual error"))
+    share = learn_usual_error(detector, training, augmentation, seed_for(seed, "usual error"))
     say(f"  the latent tells {share:.0%} of how the errors of normal images differ")
     if detector.discriminator is not None:
         say("learning what damage looks like")
         loss = learn_discriminator(
-            detector, training, options.augmentation, options.damage, seed_for(seed, "discriminator")
+            detector, training, augmentation, options.damage, seed_for(seed, "discriminator")
         )
         say(f"  cross entropy {loss:.3f} nats a cell")
     say("calibrating on held-out normals")
