@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from waferlens.images.augment import AugmentationOptions
 from waferlens.training.features import once_through
 from waferlens.training.feed import Feed
+
+FLIPS = {"horizontal_flip": 3, "vertical_flip": 2}
+"""Options that may be left to be decided, and the dimension of (B, C, H, W) that each mirrors."""
 
 FEWEST_IMAGES = 16
 """Of fewer training images nothing is said, and nothing is mirrored."""
@@ -27,21 +31,20 @@ _CELL = 8
 _MOST_TOLD_APART = 0.6
 # Of a cell's variance this share is the mean over all cells: a few dozen images may agree at one by chance.
 _SHARED_VARIANCE = 0.1
-_LEAST_VARIANCE = 1e-4  # of grey levels inside a cell, before the logarithm; a hundredth of full scale is 1e-4
-_DIMENSIONS = {"horizontal_flip": 3, "vertical_flip": 2}
+_LEAST_VARIANCE = 1e-4  # of grey levels inside a cell, before the logarithm: a deviation of 1 % of full scale
 
 
 @torch.inference_mode()
 def settled(options: AugmentationOptions, training: Feed) -> AugmentationOptions:
     """The options with every flip that is left to be decided set to true or false. Same images, same answer."""
-    undecided = [name for name in _DIMENSIONS if getattr(options, name) == "auto"]
+    undecided = [name for name in FLIPS if getattr(options, name) == "auto"]
     if not undecided:
         return options
     found = dict.fromkeys(undecided, False)
     if len(training) >= FEWEST_IMAGES:
         image = torch.cat([_summary(batch) for batch in once_through(training, _MOST_IMAGES)])
         for name in undecided:
-            found[name] = told_apart(image, _DIMENSIONS[name]) <= _MOST_TOLD_APART
+            found[name] = told_apart(image, FLIPS[name]) <= _MOST_TOLD_APART
     return options.model_copy(update=found)
 
 
@@ -56,7 +59,10 @@ def told_apart(summaries: Tensor, dimension: int) -> float:
         as_it_is.append(_departures(judged, known))
         mirrored.append(_departures(judged.flip(dimension), known))
     one, other = torch.cat(as_it_is).T, torch.cat(mirrored).T
-    return max(_area(lower, upper) for lower, upper in zip(one, other, strict=True))
+    return max(
+        float(mannwhitneyu(mirror, image).statistic) / (len(mirror) * len(image))
+        for image, mirror in zip(one.numpy(), other.numpy(), strict=True)
+    )
 
 
 def _departures(judged: Tensor, known: Tensor) -> Tensor:
@@ -75,9 +81,3 @@ def _summary(image: Tensor) -> Tensor:
     mean = F.avg_pool2d(image, _CELL)
     variance = (F.avg_pool2d(image.square(), _CELL) - mean.square()).clamp(min=0)
     return torch.cat([mean, (variance + _LEAST_VARIANCE).log()], dim=1).cpu()
-
-
-def _area(lower: Tensor, upper: Tensor) -> float:
-    """How often a value of ``upper`` is above one of ``lower``, ties counting half."""
-    above = (upper[:, None] - lower[None, :]).sign()
-    return float((above.mean() + 1) / 2)

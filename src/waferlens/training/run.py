@@ -26,7 +26,7 @@ from waferlens.training.discriminator import DamageOptions, learn_discriminator
 from waferlens.training.features import learn_usual_residuals, prepare_features
 from waferlens.training.feed import Feed
 from waferlens.training.loop import Watcher, train
-from waferlens.training.mirrors import settled
+from waferlens.training.mirrors import FLIPS, settled
 from waferlens.training.options import TrainingOptions
 from waferlens.training.repeatability import measure_repeatability
 from waferlens.training.schedule import Indices, seed_for
@@ -85,7 +85,7 @@ def fit(
         for part in (split.train, split.validation)
     )
     augmentation = settled(options.augmentation, training)
-    for flip in ("horizontal_flip", "vertical_flip"):
+    for flip in FLIPS:
         if getattr(augmentation, flip) != getattr(options.augmentation, flip):
             say(f"{flip}: {'as normal, learned from too' if getattr(augmentation, flip) else 'not normal'}")
     network = cast(PixelVAE | FeatureVAE, detector.network)
