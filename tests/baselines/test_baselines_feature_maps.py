@@ -6,7 +6,6 @@ import torch
 
 from waferlens.baselines.feature_maps import (
     FeatureBaselineOptions,
-    _covering,
     _inverse_factors,
     fit_feature_baselines,
 )
@@ -68,14 +67,6 @@ def test_a_vector_of_the_bank_is_at_no_distance_from_it(fitted, feed):
         departure = network(feed.take(np.arange(len(feed))))[2]
     assert departure.shape == (len(feed), 2, 32, 32)
     assert departure.min() < 0.05 < departure.median()
-
-
-def test_a_covering_leaves_no_vector_far_away():
-    generator = torch.Generator().manual_seed(1)
-    corners = torch.randn(20, 50, generator=generator) * 10
-    vectors = (corners[:, None] + 0.1 * torch.randn(20, 30, 50, generator=generator)).flatten(0, 1)
-    bank = _covering(vectors, 20, generator)
-    assert torch.cdist(corners, bank).amin(1).max() < 2
 
 
 def test_inverse_factors_whiten():

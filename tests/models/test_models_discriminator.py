@@ -55,7 +55,7 @@ def test_a_detector_with_one_judges_one_map_more(network):
     with torch.inference_mode():
         image = torch.rand(2, 1, 256, 256)
         answer = detector.answer(image)
-        assert detector.answer(image, suspect=False).suspicion is None
+        assert detector.answer(image, alone=True).suspicion is None
         judged = detector(image)
     assert answer.suspicion.shape == (2, 1, 32, 32)
     assert judged.heatmap.shape == (2, 1, 256, 256)
@@ -79,9 +79,9 @@ def test_the_heatmap_is_the_mean_of_departure_and_suspicion():
     error_map.error_deviation.copy_(torch.tensor([0.5, 4.0]).view(1, 2, 1, 1).expand(1, 2, 256, 256))
     image = torch.rand(1, 1, 256, 256)
     departure, suspicion = torch.rand(1, 1, 32, 32), 10 * torch.rand(1, 1, 32, 32)
-    raw = error_map.smoothed_error(image, image, departure, None, suspicion)
+    raw = error_map.smoothed_error(image, image, departure, None, None, suspicion)
     expected = ((raw[:, :1] - 0.1) / 0.5 + (raw[:, 1:] + 2.0) / 4.0) / 2
-    torch.testing.assert_close(error_map(image, image, departure, None, suspicion).heatmap, expected)
+    torch.testing.assert_close(error_map(image, image, departure, None, None, suspicion).heatmap, expected)
 
 
 def test_a_departure_counts_alone_where_it_goes_far_enough():
@@ -101,7 +101,7 @@ def test_of_several_departures_the_largest_is_averaged_with_the_suspicion():
     error_map = ErrorMap(ErrorMapOptions(), 2, with_suspicion=True)
     image = torch.rand(1, 1, 256, 256)
     departure, suspicion = torch.rand(1, 2, 32, 32), torch.rand(1, 1, 32, 32)
-    raw = error_map.smoothed_error(image, image, departure, None, suspicion)
+    raw = error_map.smoothed_error(image, image, departure, None, None, suspicion)
     expected = (raw[:, :2].amax(dim=1, keepdim=True) + raw[:, 2:]) / 2
     torch.testing.assert_close(error_map.heatmap(raw, error_map.error_mean, error_map.error_deviation), expected)
 

@@ -131,8 +131,9 @@ def test_the_network_is_small_and_answers_in_the_detectors_shapes():
     network = FeatureVAE(FeatureVAEOptions()).eval()
     assert sum(parameter.numel() for parameter in network.parameters()) < 15_000_000
     with torch.inference_mode():
-        reconstruction, latent, departure, evidence = network(torch.rand(2, 1, 256, 256))
+        reconstruction, latent, departure, evidence, features = network(torch.rand(2, 1, 256, 256))
     assert evidence.shape == (2, network.num_evidence, 32, 32)
+    assert features.shape == (2, NUM_FEATURES, 32, 32)
     assert reconstruction.shape == (2, 1, 256, 256)
     assert latent.shape == (2, 128)
     assert departure.shape == (2, 1, FEATURE_SIDE, FEATURE_SIDE)

@@ -164,7 +164,7 @@ def test_a_discriminator_that_learned_nothing_leaves_score_and_heatmap_to_the_ne
     image = held_out.take(np.arange(3))
     with torch.inference_mode():
         answer = detector.answer(image)
-        told = [answer.reconstruction, answer.departure, answer.usual]
+        told = [answer.reconstruction, answer.departure, answer.usual, None]
         as_found, one_digit_off = (
             detector.error_map(image, *told, answer.suspicion + error) for error in (0.0, 2e-7)
         )
@@ -181,7 +181,7 @@ def test_what_departs_far_is_not_excused_by_a_discriminator_that_knows_nothing_o
     image = held_out.take(np.arange(len(held_out)))
     with torch.inference_mode():
         answer = detector.answer(image)
-        told = [image, answer.reconstruction, answer.departure, answer.usual]
+        told = [image, answer.reconstruction, answer.departure, answer.usual, None]
         learned = error_map.error_mean, error_map.error_deviation
         as_found, unsuspected = (
             error_map.smoothed_error(*told, answer.suspicion - less).clone() for less in (0.0, 50.0)

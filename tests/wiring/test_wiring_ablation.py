@@ -5,7 +5,10 @@ import pytest
 import torch
 
 import tiny
-from waferlens.models.detector import build_detector
+from waferlens.models.detector import DetectorOptions, build_detector
+from waferlens.models.discriminator import DiscriminatorOptions
+from waferlens.models.feature_bank import FeatureBankOptions
+from waferlens.models.feature_vae import FeatureVAEOptions
 from waferlens.training.calibrate import CalibrationOptions, calibrate
 from waferlens.training.feed import Feed
 from waferlens.wiring import ablation
@@ -52,3 +55,28 @@ def test_without_either_step_the_score_is_the_peak_of_the_smoothed_error(detecto
         reconstruction = detector.network(image)[0]
         peak = detector.error_map.peak(detector.error_map.smoothed_error(image, reconstruction))
     np.testing.assert_allclose(scores[0][ablation.PEAK], peak, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("judged", "kept", "names"),
+    [
+        (False, False, []),
+        (True, False, [ablation.BY_BOTH]),
+        (False, True, [ablation.WITHOUT_BANK]),
+        (True, True, [ablation.WITHOUT_BANK, ablation.ALONE]),
+    ],
+)
+def test_what_judges_beside_the_network_is_left_out_in_turn(judged, kept, names):
+    options = DetectorOptions(
+        network=FeatureVAEOptions(width=8, squeezed=4),
+        discriminator=DiscriminatorOptions(enabled=judged, width=4, trunk=8),
+        feature_bank=FeatureBankOptions(enabled=kept, size=8),
+    )
+    built = tiny.detector(1, options)
+    found = ablation._without(built)
+    assert list(found) == names
+    for name, step in found.items():
+        assert step.feature_bank is None
+        assert (step.discriminator is not None) == (judged and name == ablation.WITHOUT_BANK)
+        assert step.error_map.num_maps == 1 + (step.discriminator is not None)
+        assert step.network is built.network

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from waferlens.errors import DataError
 from waferlens.models.backbone import pretrained
+from waferlens.models.feature_bank import nearest_distance
 from waferlens.models.feature_vae import (
     FEATURE_SIDE,
     NUM_FEATURES,
@@ -28,6 +29,7 @@ from waferlens.models.feature_vae import (
     at_scales,
 )
 from waferlens.models.whitening import Moments, ridged, shrinkage_of
+from waferlens.training.feature_bank import covering
 from waferlens.training.features import once_through
 from waferlens.training.feed import Feed
 
@@ -89,7 +91,7 @@ class NearestNeighbour(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, 152, positions). Returns (B, positions)."""
         vectors = features.mT / self.scale
-        return torch.stack([torch.cdist(one, self.bank).amin(dim=1) for one in vectors])
+        return torch.cat([nearest_distance(one[None], self.bank) for one in vectors])
 
 
 @torch.inference_mode()
@@ -140,7 +142,7 @@ class _Sample:
         vectors = torch.cat(self.kept)[: options.candidates] / scale
         shrinkage = shrinkage_of(options.prior_images, self.moments.count)
         gaussian = PositionalGaussian(mean, _inverse_factors(covariance, shrinkage))
-        return gaussian, NearestNeighbour(scale, _covering(vectors, options.bank_size, self.generator))
+        return gaussian, NearestNeighbour(scale, covering(vectors, options.bank_size, self.generator))
 
 
 def _inverse_factors(covariance: Tensor, shrinkage: float) -> Tensor:
@@ -150,18 +152,6 @@ def _inverse_factors(covariance: Tensor, shrinkage: float) -> Tensor:
         factor = torch.linalg.cholesky((1 - shrinkage) * part.double() + shrinkage * pooled.double())
         part.copy_(torch.linalg.solve_triangular(factor, torch.eye(len(pooled)).double(), upper=False))
     return covariance
-
-
-def _covering(vectors: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """``size`` of the vectors such that none is far from all of them: each next one is the farthest yet."""
-    chosen = [int(torch.randint(len(vectors), (1,), generator=generator))]
-    projection = torch.randn(vectors.shape[1], 32, generator=generator) / 32**0.5  # Johnson-Lindenstrauss
-    low = vectors @ projection
-    distance = torch.full((len(low),), torch.inf)
-    for _ in range(min(size, len(low)) - 1):
-        distance = torch.minimum(distance, (low - low[chosen[-1]]).square().sum(dim=1))
-        chosen.append(int(distance.argmax()))
-    return vectors[chosen]
 
 
 def _frozen(values: Tensor) -> nn.Parameter:

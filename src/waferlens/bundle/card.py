@@ -33,7 +33,7 @@ trained on normal images alone. {config.recipe.get("description", "")}
 - Data fingerprint `{provenance["data_fingerprint"][:16]}`, seed {config.seed}.
 - Best epoch {metrics["best_epoch"] + 1} of {metrics["num_epochs"]}: reconstruction loss on held-out normals
   {metrics["validation_reconstruction"]:,.1f} nats per image.
-{_damage(config)}
+{_damage(config)}{_bank(config)}
 ## Decides
 
 On `{thresholds.score_name}`: PASS below {thresholds.review:.4g}, REJECT from {thresholds.reject:.4g}, REVIEW
@@ -66,6 +66,14 @@ def _damage(config: BundleConfig) -> str:
         f"- {num_images:,} training images with random damage, shown to the discriminator. "
         "None of it is a real defect.\n"
     )
+
+
+def _bank(config: BundleConfig) -> str:
+    """What is kept of normal images, a line; nothing where there is no bank of features."""
+    bank = config.detector.get("feature_bank", {})
+    if bank.get("enabled", False) is not True:
+        return ""
+    return f"- A bank of {bank['size']:,} normal feature vectors judges beside: training images are few.\n"
 
 
 def _policy(thresholds: Thresholds) -> str:

@@ -22,7 +22,7 @@ from waferlens.errors import BundleError
 from waferlens.models.detector import Detector, DetectorOptions, build_detector
 from waferlens.training.run import Fitted
 
-_BESIDE = ("usual_error", "discriminator")
+_BESIDE = ("usual_error", "discriminator", "feature_bank")
 """Parts of a detector that stand beside its network and error map; an older bundle has none of them."""
 
 
@@ -82,8 +82,10 @@ def _calibrate(detector: Detector, learned: dict[str, Tensor]) -> None:
     # An older bundle has no usual error: to it, the same is usual for all images.
     if told["usual_error"] and detector.usual_error is not None:
         detector.usual_error.load_state_dict(told["usual_error"])
-    if detector.discriminator is not None:
-        detector.discriminator.load_state_dict(told["discriminator"])
+    for part in ("discriminator", "feature_bank"):
+        module = getattr(detector, part)
+        if module is not None:
+            module.load_state_dict(told[part])
 
 
 def write_json(path: Path, content: Any) -> None:

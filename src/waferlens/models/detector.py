@@ -9,19 +9,20 @@ score happens outside it, so an engine that reproduces it reproduces the decisio
 A network that compares features (``FeatureVAE``) gives a third answer, how far they lie from those expected;
 heatmap and score are then made of that. ``UsualError`` says how large an error is usual for such an image. Where
 there is a ``Discriminator``, it says of every cell how much what the network expects and what it found look like
-damage; that suspicion is the other half of heatmap and score.
+damage; where there is a ``FeatureBank``, how far it is from anything normal. Heatmap and score are means of these.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, Tag
+from pydantic import BaseModel, Tag, model_validator
 from pydantic import Discriminator as ToldBy
 from torch import Tensor, nn
 
 from waferlens.models.discriminator import Discriminator, DiscriminatorOptions
 from waferlens.models.error_map import ErrorMap, ErrorMapOptions
+from waferlens.models.feature_bank import FeatureBank, FeatureBankOptions
 from waferlens.models.feature_vae import FeatureVAE, FeatureVAEOptions
 from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.models.pixel_vae import PixelVAE, PixelVAEOptions
@@ -48,6 +49,13 @@ class DetectorOptions(BaseModel, frozen=True, extra="forbid"):
     network: NetworkOptions = PixelVAEOptions()
     error_map: ErrorMapOptions = ErrorMapOptions()
     discriminator: DiscriminatorOptions = DiscriminatorOptions()
+    feature_bank: FeatureBankOptions = FeatureBankOptions()
+
+    @model_validator(mode="after")
+    def _features_to_keep(self) -> DetectorOptions:
+        if self.feature_bank.enabled is True and self.network.kind != "feature-vae":
+            raise ValueError(f"a bank of features needs a feature-vae, not a {self.network.kind}")
+        return self
 
 
 class DetectorOutput(NamedTuple):
@@ -72,8 +80,8 @@ class Answer(NamedTuple):
 
     reconstruction: (B, 1, 256, 256). latent: (B, Z). departure: (B, M, 32, 32), of a network that compares
     features. usual: (B, M, 32, 32), what the error of such an image is divided by; None where nothing tells it.
-    evidence: (B, F, 32, 32), what a network that compares features shows a discriminator. suspicion:
-    (B, 1, 32, 32), the discriminator's; None where there is none.
+    evidence: (B, F, 32, 32), what a network that compares features shows a discriminator. distance, suspicion:
+    (B, 1, 32, 32), of a bank of features and of a discriminator; None where there is none.
     """
 
     reconstruction: Tensor
@@ -81,7 +89,13 @@ class Answer(NamedTuple):
     departure: Tensor | None
     usual: Tensor | None
     evidence: Tensor | None
+    distance: Tensor | None
     suspicion: Tensor | None
+
+    @property
+    def judged(self) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        """What ``ErrorMap`` takes beside the image, in its order."""
+        return self.reconstruction, self.departure, self.usual, self.distance, self.suspicion
 
 
 OUTPUT_NAMES: tuple[str, ...] = DetectorOutput._fields
@@ -97,10 +111,12 @@ class Detector(nn.Module):
         error_map: ErrorMap,
         usual_error: UsualError | None = None,
         discriminator: Discriminator | None = None,
+        feature_bank: FeatureBank | None = None,
     ) -> None:
         """usual_error: None for a network whose latent does not say how large an error is usual.
 
-        discriminator: given exactly where the error map is one ``with_suspicion``.
+        discriminator, feature_bank: given exactly where the error map is one ``with_suspicion``, or
+        ``with_distance``.
         """
         super().__init__()
         self.normalise = normalise
@@ -108,24 +124,26 @@ class Detector(nn.Module):
         self.error_map = error_map
         self.usual_error = usual_error
         self.discriminator = discriminator
+        self.feature_bank = feature_bank
 
     def forward(self, pixels: Tensor) -> DetectorOutput:
         """pixels: (B, 1, 256, 256), ``uint8`` or float32 in [0, 1]."""
         image = self.normalise(pixels)
         answer = self.answer(image)
-        judged = self.error_map(image, answer.reconstruction, answer.departure, answer.usual, answer.suspicion)
+        judged = self.error_map(image, *answer.judged)
         return DetectorOutput(
             answer.reconstruction, judged.heatmap, judged.score, judged.reconstruction_error, answer.latent
         )
 
-    def answer(self, image: Tensor, *, suspect: bool = True) -> Answer:
-        """image: (B, 1, 256, 256), normalised. suspect: ask the discriminator, where there is one."""
+    def answer(self, image: Tensor, *, alone: bool = False) -> Answer:
+        """image: (B, 1, 256, 256), normalised. alone: ask the network, and neither bank nor discriminator."""
         reconstruction, latent, *more = self.network(image)
-        departure, evidence = (*more, None, None)[:2]
+        departure, evidence, features = (*more, None, None, None)[:3]
         usual = None if self.usual_error is None else self.usual_error(latent)
-        judge = self.discriminator if suspect else None
+        bank, judge = (None, None) if alone else (self.feature_bank, self.discriminator)
+        distance = None if bank is None else bank(features)
         suspicion = None if judge is None else judge(image, reconstruction, evidence)
-        return Answer(reconstruction, latent, departure, usual, evidence, suspicion)
+        return Answer(reconstruction, latent, departure, usual, evidence, distance, suspicion)
 
     @property
     def num_parameters(self) -> int:
@@ -136,13 +154,16 @@ class Detector(nn.Module):
 
 def build_detector(options: DetectorOptions) -> Detector:
     """An untrained, uncalibrated detector of these options, in evaluation mode."""
-    network, judged = build_network(options.network), options.discriminator.enabled
+    network, judged, bank = build_network(options.network), options.discriminator.enabled, options.feature_bank
+    if bank.enabled == "auto":
+        raise ValueError("whether there is a bank of features is decided by training images")
     return Detector(
         Normalise(options.normalise),
         network,
-        ErrorMap(options.error_map, network.num_departures, with_suspicion=judged),
+        ErrorMap(options.error_map, network.num_departures, with_distance=bank.enabled, with_suspicion=judged),
         UsualError(network.num_departures),
         Discriminator(options.discriminator, network.num_evidence) if judged else None,
+        FeatureBank(bank) if bank.enabled else None,
     ).eval()
 
 

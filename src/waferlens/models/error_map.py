@@ -11,9 +11,9 @@ that varies; a position where the network always struggles stops shouting.
     score     = (peak - location) / scale        in deviations of normal images' peaks
 
 A network that compares features gives one departure or several (at scales of its own) instead of d^2; each has its
-own mean and deviation, and the heatmap is the largest of them at every pixel. Where a discriminator gives its
-suspicion too, that is spread and set in deviations of its own, and the heatmap is the mean of both; or the
-departure alone, where that goes so far that no lack of suspicion may excuse it.
+own mean and deviation, and the heatmap is the largest of them at every pixel. Where a bank of features gives a
+distance or a discriminator its suspicion, these are spread and set in deviations of their own, and the heatmap is
+the mean of all; or the departure alone, where that goes so far that nothing beside it may excuse it.
 u is 1 unless ``UsualError`` told.
 c is 1 but near the border, where what a network found rests on pixels that the image does not have.
 
@@ -67,7 +67,7 @@ class ErrorMap(nn.Module):
     """Squared error to calibrated heatmap and score. Starts uncalibrated: mean 0, deviation 1.
 
     num_departures: how many the network gives; 1 also where the squared error of pixels is judged. num_maps: one
-    more where a discriminator's suspicion is judged beside.
+    more for the distance of a bank of features, and for the suspicion of a discriminator, judged beside.
     """
 
     smoothing: Tensor
@@ -81,12 +81,20 @@ class ErrorMap(nn.Module):
     alone_stretch: Tensor
     alone_shift: Tensor
 
-    def __init__(self, options: ErrorMapOptions, num_departures: int = 1, *, with_suspicion: bool = False) -> None:
+    def __init__(
+        self,
+        options: ErrorMapOptions,
+        num_departures: int = 1,
+        *,
+        with_distance: bool = False,
+        with_suspicion: bool = False,
+    ) -> None:
         super().__init__()
         self.options = options
         self.num_departures = num_departures
         self.with_suspicion = with_suspicion
-        self.num_maps = num_departures + int(with_suspicion)
+        self.num_beside = int(with_distance) + int(with_suspicion)
+        self.num_maps = num_departures + self.num_beside
         shape = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
         matrix = gaussian_matrix(options.smoothing_sigma, IMAGE_SIZE, box=_ERROR_BOX)
         self.register_buffer("smoothing", matrix, persistent=False)
@@ -98,7 +106,7 @@ class ErrorMap(nn.Module):
         self.register_buffer("error_deviation", torch.ones(1, self.num_maps, IMAGE_SIZE, IMAGE_SIZE))
         self.register_buffer("score_location", torch.tensor(0.0))
         self.register_buffer("score_scale", torch.tensor(1.0))
-        if with_suspicion:
+        if self.num_beside:
             self.register_buffer("alone_stretch", torch.tensor(1.0))
             self.register_buffer("alone_shift", torch.tensor(_NEVER))
 
@@ -108,16 +116,18 @@ class ErrorMap(nn.Module):
         reconstruction: Tensor,
         departure: Tensor | None = None,
         usual: Tensor | None = None,
+        distance: Tensor | None = None,
         suspicion: Tensor | None = None,
     ) -> ErrorSummary:
         """image, reconstruction: (B, 1, 256, 256) in [0, 1].
 
         departure: (B, M, 32, 32), how far a network that compares features finds them from those expected; the
         heatmap and the score are then made of it, the reconstruction error still of the pixels. usual: (B, M, 32,
-        32), what the error judged is divided by. suspicion: (B, 1, 32, 32), of a discriminator.
+        32), what the error judged is divided by. distance, suspicion: (B, 1, 32, 32), of a bank of features and of
+        a discriminator.
         """
         difference = self._difference(image, reconstruction)
-        raw = self._raw(difference, departure, usual, suspicion)
+        raw = self._raw(difference, departure, usual, distance, suspicion)
         heatmap = self.heatmap(raw, self.error_mean, self.error_deviation)
         score = (self.peak(heatmap) - self.score_location) / self.score_scale
         return ErrorSummary(heatmap, score, self._mean_squared(difference))
@@ -135,16 +145,18 @@ class ErrorMap(nn.Module):
         reconstruction: Tensor,
         departure: Tensor | None = None,
         usual: Tensor | None = None,
+        distance: Tensor | None = None,
         suspicion: Tensor | None = None,
     ) -> Tensor:
         """What calibration collects over normals: (B, M, 256, 256), not yet in deviations."""
-        return self._raw(self._difference(image, reconstruction), departure, usual, suspicion)
+        return self._raw(self._difference(image, reconstruction), departure, usual, distance, suspicion)
 
     def _raw(
-        self, difference: Tensor, departure: Tensor | None, usual: Tensor | None, suspicion: Tensor | None
+        self, difference: Tensor, departure: Tensor | None, usual: Tensor | None, *beside: Tensor | None
     ) -> Tensor:
         error = self._smoothed(difference, usual) if departure is None else self._spread(departure, usual)
-        return error if suspicion is None else torch.cat([error, self._spread(suspicion, None)], dim=1)
+        maps = [error, *(self._spread(each, None) for each in beside if each is not None)]
+        return error if len(maps) == 1 else torch.cat(maps, dim=1)
 
     def cells(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> Tensor:
         """The error judged, before anything is learned of it: means over cells of 8x8 pixels, (B, M, 32, 32)."""
@@ -179,21 +191,23 @@ class ErrorMap(nn.Module):
     def heatmap(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
         """Smoothed errors (B, M, 256, 256) in deviations of the normals there: (B, 1, 256, 256).
 
-        The largest of the departures; with a suspicion, the mean of both, or the departure alone if that is more.
+        The largest of the departures; with maps beside, the mean of all, or the departure alone if that is more.
         """
         alone, together = self.alone_and_together(smoothed, mean, deviation)
-        if not self.with_suspicion:
+        if not self.num_beside:
             return alone
         return torch.maximum(together, alone * self.alone_stretch + self.alone_shift)
 
     def alone_and_together(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
-        """The largest of the departures, and its mean with the suspicion; the same twice without one."""
+        """The largest of the departures, and its mean with the maps beside; the same twice without any."""
         deviations = (smoothed - mean) / deviation
         departures = deviations[:, : self.num_departures]
         largest = departures if self.num_departures == 1 else departures.amax(dim=1, keepdim=True)
-        if not self.with_suspicion:
+        if not self.num_beside:
             return largest, largest
-        return largest, (largest + deviations[:, self.num_departures :]) / 2
+        beside = deviations[:, self.num_departures :]
+        together = largest + (beside if self.num_beside == 1 else beside.sum(dim=1, keepdim=True))
+        return largest, together / (1 + self.num_beside)
 
     def peak(self, heatmap: Tensor) -> Tensor:
         """Mean deviation of the ``peak_boxes`` most deviating 4x4 boxes inside the region of interest, (B,).

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +70,16 @@ class FeatureVAEOptions(BaseModel, frozen=True, extra="forbid"):
         if len(set(scales)) < len(scales):
             raise ValueError("each scale at most once")
         return scales
+
+
+class Residual(NamedTuple):
+    """residual, features: (B, 152, 32, 32), found minus expected and found, standardised. latent: (B, 128), the
+    posterior mean. raw: (B, 152, 32, 32), as the backbone found them."""
+
+    residual: Tensor
+    latent: Tensor
+    features: Tensor
+    raw: Tensor
 
 
 class FeatureVAE(nn.Module):
@@ -140,25 +150,27 @@ class FeatureVAE(nn.Module):
         maps = self.to_pixels(z).view(-1, _PIXEL_CHANNELS[0], _SIDE, _SIDE)
         return cast(Tensor, self.pixel_decoder(F.leaky_relu(maps, _SLOPE))).float()
 
-    def residual(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features found minus expected, (B, 152, 32, 32), the posterior mean (B, 128), and the features found."""
-        features = self.features(image)
+    def residual(self, image: Tensor) -> Residual:
+        """What the network leaves of the features of an image (B, 1, 256, 256)."""
+        raw = self.raw_features(image)
+        features = (raw - self.feature_mean) * self.feature_scale
         latent = self.to_mean(self.encoder(features).flatten(1)).float()
-        return features - self.decode(latent), latent, features
+        return Residual(features - self.decode(latent), latent, features, raw)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Inference: expected image, latent (B, 128), departure (B, M, 32, 32) in deviations, evidence.
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Inference: expected image, latent (B, 128), departure (B, M, 32, 32) in deviations, evidence, features.
 
         M: one for each of ``options.scales``. Expected image: (B, 1, 256, 256). Evidence: (B, 304, 32, 32),
-        residual and features, for a discriminator.
+        residual and standardised features, for a discriminator. Features: (B, 152, 32, 32) as the backbone found
+        them, for a bank.
         """
-        residual, latent, features = self.residual(image)
+        residual, latent, features, raw = self.residual(image)
         found = [
             whitening(part).view(-1, 1, FEATURE_SIDE, FEATURE_SIDE)
             for whitening, part in zip(self.whitening, at_scales(residual, self.options.scales), strict=True)
         ]
         evidence = torch.cat([residual, features], dim=1)
-        return torch.sigmoid(self.decode_pixels(latent)), latent, torch.cat(found, dim=1), evidence
+        return torch.sigmoid(self.decode_pixels(latent)), latent, torch.cat(found, dim=1), evidence, raw
 
 
 def at_scales(residual: Tensor, scales: Sequence[Scale] = SCALES) -> list[Tensor]:
@@ -166,11 +178,12 @@ def at_scales(residual: Tensor, scales: Sequence[Scale] = SCALES) -> list[Tensor
 
     Small defects stand out in the first, in the second those that are faint and wide: noise averages out.
     """
-    return [(residual if scale == "cells" else _averaged(residual)).flatten(2) for scale in scales]
+    return [(residual if scale == "cells" else averaged(residual)).flatten(2) for scale in scales]
 
 
-def _averaged(residual: Tensor) -> Tensor:
-    return F.avg_pool2d(residual, 3, stride=1, padding=1, count_include_pad=False)
+def averaged(features: Tensor) -> Tensor:
+    """(B, F, 32, 32): means over 3x3 cells, at the border over those that there are."""
+    return F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> nn.Sequential:

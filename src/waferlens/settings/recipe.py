@@ -20,6 +20,7 @@ from waferlens.images.options import ImageOptions
 from waferlens.models.detector import NETWORK_KINDS, DetectorOptions, NetworkOptions
 from waferlens.models.discriminator import DiscriminatorOptions
 from waferlens.models.error_map import ErrorMapOptions
+from waferlens.models.feature_bank import FeatureBankOptions
 from waferlens.models.normalise import NormaliseOptions
 from waferlens.models.pixel_vae import PixelVAEOptions
 from waferlens.training.calibrate import CalibrationOptions
@@ -38,6 +39,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     network: NetworkOptions = PixelVAEOptions()
     error_map: ErrorMapOptions = ErrorMapOptions()
     discriminator: DiscriminatorOptions = DiscriminatorOptions()
+    feature_bank: FeatureBankOptions = FeatureBankOptions()
     training: TrainingOptions = TrainingOptions()
     augmentation: AugmentationOptions = AugmentationOptions()
     damage: DamageOptions = DamageOptions()
@@ -52,6 +54,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 network=self.network,
                 error_map=self.error_map,
                 discriminator=self.discriminator,
+                feature_bank=self.feature_bank,
             ),
             training=self.training,
             augmentation=self.augmentation,

@@ -132,12 +132,13 @@ class _Balance:
     the scale of the first: its peaks over normal images get the first one's mean and deviation.
     """
 
-    def __init__(self, location: Tensor, scale: Tensor, num_departures: int) -> None:
-        """location, scale: (M,), mean and deviation of the peaks of normal images, map by map."""
+    def __init__(self, location: Tensor, scale: Tensor, *, with_suspicion: bool) -> None:
+        """location, scale: (M,), mean and deviation of the peaks of normal images by map, a suspicion's last."""
         self._stretch = (scale / scale[0]).view(1, -1, 1, 1)
         self._shift = location.view(1, -1, 1, 1) - location[0] * self._stretch
         self._least = torch.zeros_like(self._stretch)
-        self._least[:, num_departures:] = _LEAST_SUSPICION_DEVIATION
+        if with_suspicion:
+            self._least[:, -1] = _LEAST_SUSPICION_DEVIATION
 
     @classmethod
     def of(cls, error_map: ErrorMap, out_of_fold: Iterator[tuple[Tensor, Tensor, Tensor]]) -> _Balance:
@@ -149,7 +150,7 @@ class _Balance:
                 for smoothed, mean, deviation in out_of_fold
             ),
         )
-        return cls(location, scale, error_map.num_departures)
+        return cls(location, scale, with_suspicion=error_map.with_suspicion)
 
     def applied(self, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation (1, M, 256, 256) of every position, such that the maps are comparable."""
@@ -157,7 +158,7 @@ class _Balance:
 
 
 def _weigh_alone(error_map: ErrorMap, out_of_fold: Iterator[tuple[Tensor, Tensor, Tensor]]) -> None:
-    """Put the departure alone on the scale of its mean with the suspicion, less its handicap."""
+    """Put the departure alone on the scale of its mean with the maps beside, less its handicap."""
     location, scale = _peaks(error_map, (error_map.alone_and_together(*each) for each in out_of_fold))
     stretch = scale[1] / scale[0]
     error_map.alone_stretch.copy_(stretch)
@@ -204,10 +205,10 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
             mean, deviation = without[fold] if balance is None else balance.applied(*without[fold])
             yield smoothed, mean, deviation
 
-    # Where there are several maps, a pass tells how they compare; where one is a suspicion, another how its mean
-    # with the departure compares to that alone. The last pass: the peak of every image.
+    # Where there are several maps, a pass tells how they compare; where some are beside the departure,
+    # another how the mean of all compares to that alone. The last pass: the peak of every image.
     balance = None if error_map.num_maps == 1 else _Balance.of(error_map, out_of_fold(None))
-    if error_map.with_suspicion:
+    if error_map.num_beside:
         _weigh_alone(error_map, out_of_fold(balance))
     peak = torch.cat([error_map.peak(error_map.heatmap(*each)).double().cpu() for each in out_of_fold(balance)])
     location, scale = peak.mean(), peak.std().clamp(min=1e-6)
@@ -245,4 +246,4 @@ def _answered(
 
 
 def _smoothed_error(error_map: ErrorMap, image: Tensor, answer: Answer) -> Tensor:
-    return error_map.smoothed_error(image, answer.reconstruction, answer.departure, answer.usual, answer.suspicion)
+    return error_map.smoothed_error(image, *answer.judged)

@@ -159,7 +159,7 @@ def _look(
 ) -> None:
     """Fill ``seen``."""
     for image, damaged in _damaged(training, augmentation, options, seed):
-        seen.add(image, detector.answer(image, suspect=False), damaged)
+        seen.add(image, detector.answer(image, alone=True), damaged)
 
 
 def _damaged(

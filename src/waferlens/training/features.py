@@ -64,7 +64,7 @@ def learn_usual_residuals(
     scales = [Moments(NUM_FEATURES, FEATURE_SIDE**2, device) for _ in network.whitening]
     for turn in range(math.ceil(FEWEST_SEEN / len(training))):
         for image in seen_in(turn, training, augmentation, rng):
-            parts = at_scales(network.residual(image)[0], network.options.scales)
+            parts = at_scales(network.residual(image).residual, network.options.scales)
             for moments, residual in zip(scales, parts, strict=True):
                 moments.add(residual)
     # What augmentation adds is no more images than there are.

@@ -45,7 +45,5 @@ def measure_repeatability(
 
 def _score(detector: Detector, image: Tensor, score_name: ScoreName) -> Tensor:
     answer = detector.answer(image)
-    summary: ErrorSummary = detector.error_map(
-        image, answer.reconstruction, answer.departure, answer.usual, answer.suspicion
-    )
+    summary: ErrorSummary = detector.error_map(image, *answer.judged)
     return summary.score if score_name == "score" else summary.reconstruction_error

@@ -23,6 +23,7 @@ from waferlens.models.pixel_vae import PixelVAE
 from waferlens.records import FloatArray
 from waferlens.training.calibrate import Calibration, CalibrationOptions, calibrate
 from waferlens.training.discriminator import DamageOptions, learn_discriminator
+from waferlens.training.feature_bank import learn_feature_bank, settled_bank
 from waferlens.training.features import learn_usual_residuals, prepare_features
 from waferlens.training.feed import Feed
 from waferlens.training.loop import Watcher, train
@@ -50,9 +51,10 @@ class FitOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A detector with everything learned, and where it was learned from."""
+    """A detector with everything learned, what rebuilds it, and where it was learned from."""
 
     detector: Detector
+    options: DetectorOptions
     calibration: Calibration
     thresholds: Thresholds
     history: list[dict[str, float]]
@@ -77,7 +79,8 @@ def fit(
     roi: (256, 256), 1 inside the region of interest. folder: where checkpoints live. run: from ``run_name``.
     """
     torch.manual_seed(seed_for(seed, "weights"))
-    detector = build_detector(options.detector)
+    built = settled_bank(options.detector, len(split.train))
+    detector = build_detector(built)
     if roi is not None:
         detector.error_map.roi.copy_(torch.from_numpy(roi))
     training, validation = (
@@ -117,6 +120,9 @@ def fit(
             detector, training, augmentation, options.damage, seed_for(seed, "discriminator")
         )
         say(f"  cross entropy {loss:.3f} nats a cell")
+    if detector.feature_bank is not None:
+        say("keeping normal features in a bank: few images, and the network alone knows too little")
+        learn_feature_bank(detector, training, seed_for(seed, "bank"))
     say("calibrating on held-out normals")
     calibration = calibrate(detector, validation, options.calibration)
     repeatability = measure_repeatability(
@@ -131,6 +137,7 @@ def fit(
     )
     return Fitted(
         detector=detector.cpu(),
+        options=built,
         calibration=calibration,
         thresholds=thresholds,
         history=history,

@@ -45,7 +45,7 @@ def learn_usual_error(detector: Detector, training: Feed, augmentation: Augmenta
     for turn in range(max(2, math.ceil(FEWEST_SEEN / len(training)))):
         found, logs, seen = [], [], 0
         for image in seen_in(turn, training, augmentation, rng):
-            answer = detector.answer(image, suspect=False)
+            answer = detector.answer(image, alone=True)
             cells = detector.error_map.cells(image, answer.reconstruction, answer.departure)
             found.append(answer.latent.cpu())
             logs.append(smooth(cells, matrix).clamp(min=1e-12).log().flatten(1).cpu())

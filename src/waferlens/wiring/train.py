@@ -133,14 +133,13 @@ def _save(
     out: Path, recipe: Recipe, images: PackedImages, split: Split, fitted: Fitted, seed: int, seconds: float
 ) -> None:
     """seconds: that fitting took, whitening and calibration included; of a resumed run what was left of it."""
-    options = recipe.fit_options().detector
     config = BundleConfig(
         name=f"vae-wafer-{recipe.name}",
         version="v0.1.0",
         seed=seed,
         input_type="uint8" if images.pixels.dtype == np.uint8 else "float32",
         num_parameters=fitted.detector.num_parameters,
-        detector=options.model_dump(mode="json"),
+        detector=fitted.options.model_dump(mode="json"),
         images=recipe.images,
         recipe=recipe.model_dump(mode="json"),
     )

@@ -1,0 +1,82 @@
+"""When there is a bank of normal features, and what is kept in it."""
+
+import numpy as np
+import pytest
+import runs
+import torch
+
+import tiny
+from waferlens.models.backbone import pretrained
+from waferlens.models.detector import DetectorOptions
+from waferlens.models.feature_bank import FeatureBankOptions
+from waferlens.models.feature_vae import FeatureVAEOptions
+from waferlens.training.feature_bank import covering, learn_feature_bank, settled_bank
+
+NETWORK = FeatureVAEOptions(width=8, squeezed=4, whitening_rank=4)
+AUTO = FeatureBankOptions(enabled="auto", fewer_than=30, size=64)
+
+
+@pytest.fixture(scope="module")
+def feed(normals):
+    return runs.feeds_of(normals)[0]
+
+
+def filled(feed, size=200, seed=0):
+    options = DetectorOptions(network=NETWORK, feature_bank=FeatureBankOptions(enabled=True, size=size))
+    detector = tiny.detector(0, options)
+    detector.network.backbone.load_state_dict(pretrained().state_dict())
+    learn_feature_bank(detector, feed, seed)
+    return detector
+
+
+@pytest.mark.parametrize(("num_training", "enabled"), [(2, True), (29, True), (30, False), (2_000, False)])
+def test_few_training_images_have_a_bank(num_training, enabled):
+    options = settled_bank(DetectorOptions(network=NETWORK, feature_bank=AUTO), num_training)
+    assert options.feature_bank.enabled is enabled
+
+
+def test_a_network_over_pixels_has_none_and_what_was_said_stays():
+    assert settled_bank(DetectorOptions(network=tiny.NETWORK, feature_bank=AUTO), 2).feature_bank.enabled is False
+    for told in (True, False):
+        options = DetectorOptions(network=NETWORK, feature_bank=FeatureBankOptions(enabled=told))
+        assert settled_bank(options, 5_000 if told else 2) is options
+
+
+def test_what_a_training_image_shows_is_nearer_than_what_a_mark_does(feed):
+    detector = filled(feed)
+    image = feed.take(np.arange(4))
+    marred = image.clone()
+    marred[..., 120:136, 88:104] = 1 - marred[..., 120:136, 88:104]
+    with torch.inference_mode():
+        clean, found = (detector.answer(one).distance for one in (image, marred))
+    rise = found - clean
+    assert (rise[:, 0, 14:18, 10:14].amax((1, 2)) > 2 * rise[:, 0, 24:].abs().amax((1, 2))).all()
+    assert clean.median() < found[:, 0, 14:18, 10:14].amax()
+
+
+def test_the_same_seed_keeps_the_same(feed):
+    one, other, another = filled(feed, seed=3), filled(feed, seed=3), filled(feed, seed=4)
+    assert torch.equal(one.feature_bank.vectors, other.feature_bank.vectors)
+    assert not torch.equal(one.feature_bank.vectors, another.feature_bank.vectors)
+
+
+def test_more_room_than_there_is_to_keep_changes_no_distance(normals):
+    few = runs.feeds_of(tiny.pack(normals.pixels[:4]))[0]
+    vectors = len(few) * 1024
+    with torch.inference_mode():
+        image = few.take(np.arange(2)).flip(3)
+        full, roomy = (filled(few, size).answer(image).distance for size in (vectors, vectors + 500))
+    torch.testing.assert_close(full, roomy)
+
+
+def test_a_covering_leaves_no_vector_far_away():
+    generator = torch.Generator().manual_seed(1)
+    corners = torch.randn(20, 50, generator=generator) * 10
+    vectors = (corners[:, None] + 0.1 * torch.randn(20, 30, 50, generator=generator)).flatten(0, 1)
+    bank = covering(vectors, 20, generator)
+    assert torch.cdist(corners, bank).amin(1).max() < 2
+
+
+def test_only_a_detector_with_a_bank_learns_one(feed):
+    with pytest.raises(ValueError, match="no bank"):
+        learn_feature_bank(tiny.detector(), feed, 0)
