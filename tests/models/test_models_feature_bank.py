@@ -59,7 +59,7 @@ def test_a_detector_with_one_judges_one_map_more(judge):
     assert torch.isfinite(judged.score).all()
 
 
-def test_the_heatmap_is_the_mean_of_departure_distance_and_suspicion():
+def test_a_distance_counts_as_much_as_departure_and_suspicion_together():
     error_map = ErrorMap(ErrorMapOptions(), 2, with_distance=True, with_suspicion=True)
     error_map.error_mean.copy_(torch.tensor([0.1, 0.2, 3.0, -2.0]).view(1, 4, 1, 1).expand(1, 4, 256, 256))
     error_map.error_deviation.copy_(torch.tensor([0.5, 0.4, 2.0, 4.0]).view(1, 4, 1, 1).expand(1, 4, 256, 256))
@@ -67,7 +67,7 @@ def test_the_heatmap_is_the_mean_of_departure_distance_and_suspicion():
     distance, suspicion = 5 * torch.rand(1, 1, 32, 32), 10 * torch.rand(1, 1, 32, 32)
     told = image, image, departure, None, distance, suspicion
     each = (error_map.smoothed_error(*told) - error_map.error_mean) / error_map.error_deviation
-    expected = (each[:, :2].amax(1) + each[:, 2] + each[:, 3]) / 3
+    expected = (each[:, :2].amax(1) + 2 * each[:, 2] + each[:, 3]) / 4
     torch.testing.assert_close(error_map(*told).heatmap[:, 0], expected)
 
 

@@ -11,9 +11,10 @@ that varies; a position where the network always struggles stops shouting.
     score     = (peak - location) / scale        in deviations of normal images' peaks
 
 A network that compares features gives one departure or several (at scales of its own) instead of d^2; each has its
-own mean and deviation, and the heatmap is the largest of them at every pixel. Where a bank of features gives a
-distance or a discriminator its suspicion, these are spread and set in deviations of their own, and the heatmap is
-the mean of all; or the departure alone, where that goes so far that nothing beside it may excuse it.
+own mean and deviation, and the heatmap is the largest of them at every pixel. Where a discriminator gives its
+suspicion or a bank of features a distance, these are spread and set in deviations of their own. The heatmap is the
+mean of departure and suspicion, then of that and the distance; or the departure alone, where that goes so far that
+nothing beside it may excuse it.
 u is 1 unless ``UsualError`` told.
 c is 1 but near the border, where what a network found rests on pixels that the image does not have.
 
@@ -93,6 +94,7 @@ class ErrorMap(nn.Module):
         self.options = options
         self.num_departures = num_departures
         self.with_suspicion = with_suspicion
+        self.with_distance = with_distance
         self.num_beside = int(with_distance) + int(with_suspicion)
         self.num_maps = num_departures + self.num_beside
         shape = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
@@ -191,7 +193,7 @@ class ErrorMap(nn.Module):
     def heatmap(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
         """Smoothed errors (B, M, 256, 256) in deviations of the normals there: (B, 1, 256, 256).
 
-        The largest of the departures; with maps beside, the mean of all, or the departure alone if that is more.
+        The largest of the departures; with maps beside, a mean of all, or the departure alone if that is more.
         """
         alone, together = self.alone_and_together(smoothed, mean, deviation)
         if not self.num_beside:
@@ -199,15 +201,18 @@ class ErrorMap(nn.Module):
         return torch.maximum(together, alone * self.alone_stretch + self.alone_shift)
 
     def alone_and_together(self, smoothed: Tensor, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
-        """The largest of the departures, and its mean with the maps beside; the same twice without any."""
+        """The largest of the departures, and its mean with the maps beside; the same twice without any.
+
+        A distance counts as much as departure and suspicion together: there is one where these learned from few.
+        """
         deviations = (smoothed - mean) / deviation
         departures = deviations[:, : self.num_departures]
         largest = departures if self.num_departures == 1 else departures.amax(dim=1, keepdim=True)
-        if not self.num_beside:
-            return largest, largest
-        beside = deviations[:, self.num_departures :]
-        together = largest + (beside if self.num_beside == 1 else beside.sum(dim=1, keepdim=True))
-        return largest, together / (1 + self.num_beside)
+        together = (largest + deviations[:, -1:]) / 2 if self.with_suspicion else largest
+        if self.with_distance:
+            distance = deviations[:, self.num_departures : self.num_departures + 1]
+            together = (together + distance) / 2
+        return largest, together
 
     def peak(self, heatmap: Tensor) -> Tensor:
         """Mean deviation of the ``peak_boxes`` most deviating 4x4 boxes inside the region of interest, (B,).
