@@ -68,21 +68,6 @@ def test_what_is_healed_or_grown_over_lies_beside():
         np.testing.assert_allclose((above + below)[32:224] / 2, rows[32:224], atol=1e-6)
 
 
-def test_some_damage_is_a_thin_line_of_any_direction(images, monkeypatch):
-    monkeypatch.setattr(damages, "_LINES", 1.0)
-    forms = [damages._patch(np.random.default_rng(seed)) for seed in range(80)]
-    inside = [form > 0.5 * form.max() for form in forms if form.sum() > 40]
-    # How far a form reaches from its middle, across it: half a line's width; a square of its area reaches farther.
-    thickness = np.array([2 * ndimage.distance_transform_edt(each).max() for each in inside])
-    assert np.median(thickness / np.sqrt([each.sum() for each in inside])) < 0.4
-    assert thickness.max() <= damages.LINE_WIDTHS_PX[1] + 4
-    spread = [np.ptp(np.nonzero(each), axis=1) for each in inside]
-    upright = np.mean([rows > columns for rows, columns in spread])
-    assert 0.3 < upright < 0.7
-    assert max(max(each) for each in spread) > 60
-    assert all(damage(images[0], images, np.random.default_rng(seed)).mask.sum() >= 8 for seed in range(20))
-
-
 def test_the_same_generator_gives_the_same_damage(images):
     one, other = (damage(images[1], images, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(one.image, other.image)

@@ -77,6 +77,8 @@ def test_a_network_over_pixels_has_no_features_to_keep():
 
 
 def test_what_is_left_to_training_images_is_not_built_before_they_decided():
-    undecided = DetectorOptions(network=NETWORK, feature_bank=FeatureBankOptions(enabled="auto"))
-    with pytest.raises(ValueError, match="training images"):
-        build_detector(undecided)
+    auto = {"enabled": "auto"}
+    for undecided in ({"feature_bank": auto}, {"discriminator": auto}):
+        options = DetectorOptions.model_validate({"network": NETWORK.model_dump(), **undecided})
+        with pytest.raises(ValueError, match="training images"):
+            build_detector(options)

@@ -10,10 +10,9 @@ from waferlens.models.backbone import pretrained
 from waferlens.models.detector import DetectorOptions
 from waferlens.models.feature_bank import FeatureBankOptions
 from waferlens.models.feature_vae import FeatureVAEOptions
-from waferlens.training.feature_bank import covering, learn_feature_bank, settled_bank
+from waferlens.training.feature_bank import covering, learn_feature_bank
 
 NETWORK = FeatureVAEOptions(width=8, squeezed=4, whitening_rank=4)
-AUTO = FeatureBankOptions(enabled="auto", fewer_than=30, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -27,19 +26,6 @@ def filled(feed, size=200, seed=0):
     detector.network.backbone.load_state_dict(pretrained().state_dict())
     learn_feature_bank(detector, feed, seed)
     return detector
-
-
-@pytest.mark.parametrize(("num_training", "enabled"), [(2, True), (29, True), (30, False), (2_000, False)])
-def test_few_training_images_have_a_bank(num_training, enabled):
-    options = settled_bank(DetectorOptions(network=NETWORK, feature_bank=AUTO), num_training)
-    assert options.feature_bank.enabled is enabled
-
-
-def test_a_network_over_pixels_has_none_and_what_was_said_stays():
-    assert settled_bank(DetectorOptions(network=tiny.NETWORK, feature_bank=AUTO), 2).feature_bank.enabled is False
-    for told in (True, False):
-        options = DetectorOptions(network=NETWORK, feature_bank=FeatureBankOptions(enabled=told))
-        assert settled_bank(options, 5_000 if told else 2) is options
 
 
 def test_what_a_training_image_shows_is_nearer_than_what_a_mark_does(feed):

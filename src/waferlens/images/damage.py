@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pictures
-from PIL import ImageDraw
 from scipy import ndimage
 
 from waferlens.images.roi import Mask
@@ -23,16 +22,11 @@ from waferlens.records import IMAGE_SIZE, FloatArray
 SIZES_PX = (4.0, 64.0)
 """Between these a patch's size is drawn, evenly over octaves."""
 
-LINE_LENGTHS_PX, LINE_WIDTHS_PX = (12.0, 160.0), (1.0, 4.0)
-"""Between these a line's length and its width are drawn, likewise."""
-
 VISIBLE_DIFFERENCE = 0.03
 """Least change that counts as damage, share of full scale, after averaging over about 13 pixels."""
 
 # Of a patch's edge; sharper where it is small. Were all sharp, edges would be learned and not what they hold.
 _SOFTNESS_PX = (0.3, 0.7, 1.5, 3.0, 6.0)
-# Share of the patches that are lines, what one is made of, and how much finer than pixels it is drawn.
-_LINES, _LINE_STEP_PX, _FINER = 0.25, 4.0, 4
 _LEAST_PIXELS = 8
 _MAX_DRAWS = 50
 _ROWS, _COLUMNS = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE].astype(np.float32)
@@ -75,11 +69,9 @@ def _visible(change: FloatArray) -> Mask:
 
 
 def _patch(rng: np.random.Generator) -> FloatArray:
-    """Where and how far the damage reaches, (256, 256) in [0, 1]: box, oval, cloud or line, at any angle."""
-    row, column = rng.uniform(0, IMAGE_SIZE, 2)
-    if rng.random() < _LINES:
-        return _line(row, column, rng)
+    """Where and how far the damage reaches, (256, 256) in [0, 1]: a box, an oval or a cloud, at any angle."""
     size = np.exp(rng.uniform(*np.log(SIZES_PX)))
+    row, column = rng.uniform(0, IMAGE_SIZE, 2)
     angle, stretch = rng.uniform(0, np.pi), np.exp(rng.uniform(0, np.log(4)) / 2)
     along = ((_COLUMNS - column) * np.cos(angle) + (_ROWS - row) * np.sin(angle)) / (size / 2 * stretch)
     across = ((_ROWS - row) * np.cos(angle) - (_COLUMNS - column) * np.sin(angle)) / (size / 2 / stretch)
@@ -95,22 +87,6 @@ def _patch(rng: np.random.Generator) -> FloatArray:
         inside = (along**2 + across**2 < 1.5) & (_clouds(max(4.0, size / 2), rng) > 0.2)
     softness = min(rng.choice(_SOFTNESS_PX), size / 6)
     return np.asarray(ndimage.gaussian_filter(inside.astype(np.float32), softness))
-
-
-def _line(row: float, column: float, rng: np.random.Generator) -> FloatArray:
-    """A thin line with a bend, as scratches and cracks are, through this place; (256, 256) in [0, 1]."""
-    length, width = (np.exp(rng.uniform(*np.log(range_px))) for range_px in (LINE_LENGTHS_PX, LINE_WIDTHS_PX))
-    steps = max(2, round(length / _LINE_STEP_PX))
-    # It turns evenly by up to a quarter, and jitters: little like a scratch, or much like a crack.
-    turns = rng.uniform(-np.pi / 4, np.pi / 4) / steps + rng.uniform(0, 0.35) * rng.standard_normal(steps)
-    angle = rng.uniform(0, 2 * np.pi) + np.cumsum(turns)
-    along = np.cumsum(np.stack([np.cos(angle), np.sin(angle)], axis=1) * _LINE_STEP_PX, axis=0)
-    points = (along - along[steps // 2] + (column, row)) * _FINER
-    canvas = Pictures.new("L", (IMAGE_SIZE * _FINER, IMAGE_SIZE * _FINER))
-    drawn = ImageDraw.Draw(canvas)
-    drawn.line([tuple(point) for point in points], fill=255, width=max(1, round(width * _FINER)), joint="curve")
-    inside = np.asarray(canvas.reduce(_FINER), dtype=np.float32) / 255
-    return np.asarray(ndimage.gaussian_filter(inside, min(rng.choice(_SOFTNESS_PX), width / 4)))
 
 
 def _clouds(scale_px: float, rng: np.random.Generator) -> FloatArray:

@@ -155,8 +155,8 @@ class Detector(nn.Module):
 def build_detector(options: DetectorOptions) -> Detector:
     """An untrained, uncalibrated detector of these options, in evaluation mode."""
     network, judged, bank = build_network(options.network), options.discriminator.enabled, options.feature_bank
-    if bank.enabled == "auto":
-        raise ValueError("whether there is a bank of features is decided by training images")
+    if judged == "auto" or bank.enabled == "auto":
+        raise ValueError("what judges beside the network is decided by the number of training images")
     return Detector(
         Normalise(options.normalise),
         network,

@@ -18,7 +18,7 @@ network that expects is a VAE trained on undamaged images, and its statistics by
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from pydantic import BaseModel, Field
@@ -30,7 +30,13 @@ _SLOPE = 0.2
 class DiscriminatorOptions(BaseModel, frozen=True, extra="forbid"):
     """Whether there is one, and its shape."""
 
-    enabled: bool = Field(False, description="whether a network that was shown random damage judges beside")
+    enabled: bool | Literal["auto"] = Field(
+        False,
+        description='whether a network that was shown random damage judges beside; `"auto"`: of many images',
+    )
+    at_least: int = Field(
+        60, ge=1, description='training images from which on `"auto"` has one: of fewer it learns them by heart'
+    )
     width: int = Field(16, ge=4, le=128, description="channels of its first convolution over pixels")
     trunk: int = Field(64, ge=8, le=256, description="channels of its convolutions over cells of 8x8 pixels")
 

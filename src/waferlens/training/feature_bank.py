@@ -5,22 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from waferlens.models.detector import Detector, DetectorOptions
+from waferlens.models.detector import Detector
 from waferlens.models.feature_vae import FeatureVAE, averaged
 from waferlens.training.features import once_through
 from waferlens.training.feed import Feed
 
 _CANDIDATES = 40_000
 _LEAST_VARIANCE = 1e-12
-
-
-def settled_bank(options: DetectorOptions, num_training: int) -> DetectorOptions:
-    """The options with a bank that is left to be decided switched on where the training images are few."""
-    bank = options.feature_bank
-    if bank.enabled != "auto":
-        return options
-    enabled = num_training < bank.fewer_than and options.network.kind == "feature-vae"
-    return options.model_copy(update={"feature_bank": bank.model_copy(update={"enabled": enabled})})
 
 
 @torch.inference_mode()

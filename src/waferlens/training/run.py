@@ -23,9 +23,10 @@ from waferlens.models.pixel_vae import PixelVAE
 from waferlens.records import FloatArray
 from waferlens.training.calibrate import Calibration, CalibrationOptions, calibrate
 from waferlens.training.discriminator import DamageOptions, learn_discriminator
-from waferlens.training.feature_bank import learn_feature_bank, settled_bank
+from waferlens.training.feature_bank import learn_feature_bank
 from waferlens.training.features import learn_usual_residuals, prepare_features
 from waferlens.training.feed import Feed
+from waferlens.training.judges import settled_judges
 from waferlens.training.loop import Watcher, train
 from waferlens.training.mirrors import FLIPS, settled
 from waferlens.training.options import TrainingOptions
@@ -79,7 +80,7 @@ def fit(
     roi: (256, 256), 1 inside the region of interest. folder: where checkpoints live. run: from ``run_name``.
     """
     torch.manual_seed(seed_for(seed, "weights"))
-    built = settled_bank(options.detector, len(split.train))
+    built = settled_judges(options.detector, len(split.train))
     detector = build_detector(built)
     if roi is not None:
         detector.error_map.roi.copy_(torch.from_numpy(roi))
@@ -121,7 +122,7 @@ def fit(
         )
         say(f"  cross entropy {loss:.3f} nats a cell")
     if detector.feature_bank is not None:
-        say("keeping normal features in a bank: few images, and the network alone knows too little")
+        say("keeping normal features in a bank: of few images the network knows too little")
         learn_feature_bank(detector, training, seed_for(seed, "bank"))
     say("calibrating on held-out normals")
     calibration = calibrate(detector, validation, options.calibration)
