@@ -25,7 +25,7 @@ class FeatureBankOptions(BaseModel, frozen=True, extra="forbid"):
         False, description='whether a bank of normal features judges beside; `"auto"`: where images are few'
     )
     fewer_than: int = Field(
-        60, ge=1, description='training images from which on `"auto"` does without: the network knows enough'
+        150, ge=1, description='training images from which on `"auto"` does without: the network knows enough'
     )
     size: int = Field(2_000, ge=1, le=20_000, description="feature vectors kept")
 
