@@ -22,7 +22,7 @@ from waferlens.training.run import fit, rows_of
 
 DETECTOR = DetectorOptions(
     network=FeatureVAEOptions(width=8, squeezed=4, whitening_rank=4),
-    discriminator=DiscriminatorOptions(enabled=True, width=4, trunk=8),
+    discriminator=DiscriminatorOptions(enabled="auto", at_least=20, width=4, trunk=8),
     feature_bank=FeatureBankOptions(enabled="auto", fewer_than=30, size=64),
 )
 
@@ -65,8 +65,21 @@ def bundle(normals, split, fitted, tmp_path_factory):
 def test_few_images_have_a_bank_and_training_says_so(fitted, split, said):
     assert len(split.train) < DETECTOR.feature_bank.fewer_than
     assert fitted.options.feature_bank.enabled is True
+    assert fitted.options.discriminator.enabled is True
     assert fitted.detector.feature_bank.vectors.abs().sum() > 0
     assert any("bank" in line for line in said)
+
+
+def test_of_very_few_there_is_no_discriminator_and_training_says_so(normals, tmp_path):
+    few, said = tiny.pack(normals.pixels[:14]), []
+    options = replace(tiny.fit_options(epochs=1), detector=DETECTOR)
+    fitted = fit(
+        start_fabric(options.training), few, tiny.split_of(few), options, roi=None, seed=1,
+        folder=tmp_path, run="f" * 64, watch=lambda progress: None, say=said.append,
+    )  # fmt: skip
+    assert fitted.detector.discriminator is None
+    assert fitted.detector.feature_bank is not None
+    assert any("no discriminator" in line for line in said)
 
 
 def test_the_bundle_gives_the_same_detector_back(bundle, fitted, normals):

@@ -121,6 +121,8 @@ def fit(
             detector, training, augmentation, options.damage, seed_for(seed, "discriminator")
         )
         say(f"  cross entropy {loss:.3f} nats a cell")
+    elif options.detector.discriminator.enabled == "auto":
+        say("no discriminator: it would learn so few images by heart")
     if detector.feature_bank is not None:
         say("keeping normal features in a bank: of few images the network knows too little")
         learn_feature_bank(detector, training, seed_for(seed, "bank"))
