@@ -21,7 +21,7 @@ from waferlens.training.feed import Feed
 FLIPS = {"horizontal_flip": 3, "vertical_flip": 2}
 """Options that may be left to be decided, and the dimension of (B, C, H, W) that each mirrors."""
 
-FEWEST_IMAGES = 16
+FEWEST_IMAGES = 32
 """Of fewer training images nothing is said, and nothing is mirrored."""
 
 _MOST_IMAGES = 512
