@@ -102,4 +102,4 @@ def test_every_engine_passes_the_gate_and_the_card_names_the_bank(bundle):
     }  # fmt: skip
     origin = provenance("0" * 64, 1, "waferlens train data --out few")
     card = model_card(load_config(bundle), load_thresholds(bundle), metrics, told, origin)
-    assert "A bank of 64 normal feature vectors" in card
+    assert "A bank of 64 feature vectors" in card

@@ -77,6 +77,10 @@ def test_the_literal_recipe_is_the_case_studys():
         ("[normalise]\nflat_field_sigma = 1e9\n", ["normalise.flat_field_sigma", "256"]),
         ("[thresholds]\npolicy = 'fixed'\n", ["thresholds", "review_threshold"]),
         ("[thresholds]\nreview_overkill_rate = nan\n", ["thresholds.review_overkill_rate", "nan"]),
+        (
+            "[network]\nkind = 'pixel-vae'\n[feature_bank]\nenabled = true\n",
+            ["a bank of features needs a feature-vae, not a pixel-vae"],
+        ),
         ("name = 'Two Words'\n", ["name", "Two Words"]),
         ("name = \n", ["not TOML"]),
         ("a = 1\na = 2\n", ["not TOML"]),

@@ -73,7 +73,7 @@ def _bank(config: BundleConfig) -> str:
     bank = config.detector.get("feature_bank", {})
     if bank.get("enabled", False) is not True:
         return ""
-    return f"- A bank of {bank['size']:,} normal feature vectors judges beside: training images are few.\n"
+    return f"- A bank of {bank['size']:,} feature vectors of normal images judges beside the network.\n"
 
 
 def _policy(thresholds: Thresholds) -> str:

@@ -85,7 +85,9 @@ def load_packaged_recipe(name: str) -> Recipe:
 def recipe_from(content: dict[str, Any], name: str) -> Recipe:
     """A recipe from parsed TOML or from a bundle's config.json; ``name`` is for the error message."""
     try:
-        return Recipe.model_validate(content)
+        recipe = Recipe.model_validate(content)
+        recipe.fit_options()  # rules over several sections
+        return recipe
     except ValidationError as error:
         first = error.errors()[0]
         # A network's kind stands in the location too: the entry's name has none.
