@@ -29,7 +29,7 @@ from waferlens.models.feature_vae import (
     at_scales,
 )
 from waferlens.models.whitening import Moments, ridged, shrinkage_of
-from waferlens.training.feature_bank import covering
+from waferlens.training.feature_bank import covering, picked_vectors
 from waferlens.training.features import once_through
 from waferlens.training.feed import Feed
 
@@ -132,9 +132,7 @@ class _Sample:
 
     def add(self, features: Tensor) -> None:
         self.moments.add(features)
-        for one in features:
-            picked = torch.randperm(one.shape[1], generator=self.generator)[: self.from_each]
-            self.kept.append(one.mT[picked])
+        self.kept += picked_vectors(features, self.from_each, self.generator)
 
     def fitted(self, options: FeatureBaselineOptions) -> tuple[PositionalGaussian, NearestNeighbour]:
         mean, covariance = self.moments.statistics()

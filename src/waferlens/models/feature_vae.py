@@ -132,7 +132,10 @@ class FeatureVAE(nn.Module):
 
     def features(self, image: Tensor) -> Tensor:
         """What the network models: (B, 152, 32, 32), near mean 0 and deviation 1 at every position."""
-        return (self.raw_features(image) - self.feature_mean) * self.feature_scale
+        return self._standardised(self.raw_features(image))
+
+    def _standardised(self, raw: Tensor) -> Tensor:
+        return (raw - self.feature_mean) * self.feature_scale
 
     def encode(self, features: Tensor) -> Posterior:
         """(B, 152, 32, 32) to the posterior over z. In float32 whatever autocast does."""
@@ -153,7 +156,7 @@ class FeatureVAE(nn.Module):
     def residual(self, image: Tensor) -> Residual:
         """What the network leaves of the features of an image (B, 1, 256, 256)."""
         raw = self.raw_features(image)
-        features = (raw - self.feature_mean) * self.feature_scale
+        features = self._standardised(raw)
         latent = self.to_mean(self.encoder(features).flatten(1)).float()
         return Residual(features - self.decode(latent), latent, features, raw)
 

@@ -10,7 +10,7 @@ from waferlens.models.feature_vae import FeatureVAE, averaged
 from waferlens.training.features import once_through
 from waferlens.training.feed import Feed
 
-_CANDIDATES = 40_000
+_MOST_IMAGES, _CANDIDATES = 2_000, 40_000
 _LEAST_VARIANCE = 1e-12
 
 
@@ -25,19 +25,24 @@ def learn_feature_bank(detector: Detector, training: Feed, seed: int) -> None:
         raise ValueError("this detector has no bank of features")
     network.eval()
     generator = torch.Generator().manual_seed(seed)
-    from_each = max(1, _CANDIDATES // len(training))
+    number = min(len(training), _MOST_IMAGES)
     total, squares, kept = torch.zeros(()), torch.zeros(()), []
-    for image in once_through(training, _CANDIDATES):
+    for image in once_through(training, _MOST_IMAGES):
         features = averaged(network.raw_features(image)).flatten(2).cpu()
         total, squares = total + features.double().sum(dim=0), squares + features.double().square().sum(dim=0)
-        cells = [torch.randperm(one.shape[1], generator=generator)[:from_each] for one in features]
-        kept += [one.mT[at] for one, at in zip(features, cells, strict=True)]
-    variance = (squares - total.square() / len(training)) / max(1, len(training) - 1)
+        kept += picked_vectors(features, max(1, _CANDIDATES // number), generator)
+    variance = (squares - total.square() / number) / max(1, number - 1)
     scale = variance.mean(dim=1).clamp(min=_LEAST_VARIANCE).sqrt().float()
     found = covering(torch.cat(kept) / scale, bank.options.size, generator)
     bank.scale.copy_(scale[:, None, None])
     # Fewer vectors than there is room for stand in it several times.
     bank.vectors.copy_(found[torch.arange(bank.options.size) % len(found)])
+
+
+def picked_vectors(features: Tensor, from_each: int, generator: torch.Generator) -> list[Tensor]:
+    """Of every image in (B, F, positions), the vectors (n, F) of up to ``from_each`` positions drawn at random."""
+    drawn = [torch.randperm(one.shape[1], generator=generator)[:from_each] for one in features]
+    return [one.mT[at] for one, at in zip(features, drawn, strict=True)]
 
 
 def covering(vectors: Tensor, size: int, generator: torch.Generator) -> Tensor:
