@@ -10,11 +10,13 @@ import torch
 import tiny
 from waferlens.errors import NonFiniteLossError, TrainingError
 from waferlens.models.elbo import negative_log_likelihood
+from waferlens.models.feature_vae import FeatureVAE, FeatureVAEOptions
+from waferlens.training import objective as objective_module
 from waferlens.training.checkpoint import load_checkpoint
 from waferlens.training.feed import Feed
 from waferlens.training.hardware import multiplies_bf16, resolve_precision, start_fabric
 from waferlens.training.loop import best_epoch, validation_loss
-from waferlens.training.objective import ElboObjective
+from waferlens.training.objective import ElboObjective, RememberedFeatures
 
 KEYS = {
     "epoch", "reconstruction", "kl", "total", "validation_reconstruction", "beta", "learning_rate", "seconds",
@@ -217,6 +219,23 @@ def test_validation_counts_every_image_once_whatever_the_batches(fabric, images)
         validation_loss(fabric, objective, validation, tiny.training_options(batch_size=size)) for size in (3, 16)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("room", [1 << 30, 0])
+def test_a_frozen_backbone_looks_at_held_out_images_once_while_there_is_room(fabric, images, monkeypatch, room):
+    monkeypatch.setattr(objective_module, "_KEEP_BYTES", room)
+    torch.manual_seed(0)
+    network = FeatureVAE(FeatureVAEOptions(width=8, squeezed=4))
+    looks = []
+    network.backbone.register_forward_hook(lambda *_: looks.append(1))
+    (_, validation), options = runs.feeds_of(images), tiny.training_options(batch_size=3)
+    expected = validation_loss(fabric, ElboObjective(network), validation, options)
+    batches = len(looks)
+    remembered = RememberedFeatures(network)
+    for _ in range(3):
+        assert validation_loss(fabric, ElboObjective(network), validation, options, remembered) == expected
+    assert len(looks) == batches * (2 if room else 4)
+    assert batches > 1
 
 
 def test_precision_is_what_was_asked_for_and_auto_depends_on_the_processor_alone():

@@ -132,8 +132,7 @@ def _grafted_from_nearby(
 def _in_the_light_of(
     image: FloatArray, shown: npt.NDArray[np.floating], rng: np.random.Generator
 ) -> npt.NDArray[np.floating]:
-    width = rng.uniform(4, 16)
-    return np.asarray(ndimage.gaussian_filter(image, width) + shown - ndimage.gaussian_filter(shown, width))
+    return np.asarray(shown + ndimage.gaussian_filter(image - shown, rng.uniform(4, 16)))
 
 
 def _a_grey_of_its_own(_: FloatArray, __: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.floating]:

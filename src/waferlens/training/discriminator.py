@@ -73,7 +73,9 @@ class _Seen:
 
     def __init__(self, num_images: int, num_evidence: int, device: torch.device) -> None:
         def room(channels: int, side: int) -> Tensor:
-            return torch.empty(num_images, channels, side, side, dtype=torch.float16, device=device)
+            # As the discriminator's convolutions read it: a window is taken in a third of the time.
+            shape = (num_images, channels, side, side)
+            return torch.empty(shape, dtype=torch.float16, device=device, memory_format=torch.channels_last)
 
         self._images, self._expected = room(1, IMAGE_SIZE), room(1, IMAGE_SIZE)
         self._evidence = room(num_evidence, CELLS) if num_evidence else None
@@ -117,7 +119,9 @@ def learn_discriminator(
     _look(detector, seen, training, augmentation, options, seed)
     order = np.random.default_rng(seed_for(seed, "order"))
     steps = math.ceil(options.num_images / _BATCH)
-    optimiser = torch.optim.AdamW(judge.parameters(), options.learning_rate, weight_decay=_WEIGHT_DECAY)
+    optimiser = torch.optim.AdamW(
+        judge.parameters(), options.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, options.learning_rate, total_steps=options.epochs * steps + 1
     )

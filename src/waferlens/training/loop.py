@@ -21,7 +21,7 @@ from waferlens.training import schedule
 from waferlens.training.augment import augment_batch
 from waferlens.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from waferlens.training.feed import Feed
-from waferlens.training.objective import ElboObjective
+from waferlens.training.objective import ElboObjective, RememberedFeatures
 from waferlens.training.options import TrainingOptions
 
 
@@ -78,6 +78,7 @@ def train(
         optimiser.load_state_dict(optimiser_state)
 
     steps = schedule.steps_per_epoch(len(training), options)
+    remembered = RememberedFeatures(network) if isinstance(network, FeatureVAE) else None
     while state.epoch < options.epochs and state.epoch - state.best_epoch <= options.patience:
         started = time.perf_counter()
         model.train()
@@ -105,7 +106,7 @@ def train(
             if state.step % options.checkpoint_steps == 0 and state.step < steps:
                 _checkpoint(fabric, folder, state, network, optimiser, run)
 
-        held_out = validation_loss(fabric, model, validation, options)
+        held_out = validation_loss(fabric, model, validation, options, remembered)
         _refuse_non_finite("validation", held_out, state)
         _close_epoch(state, held_out, beta, rate, time.perf_counter() - started)
         _keep_best(state, network, options)
@@ -126,8 +127,17 @@ def best_epoch(history: list[dict[str, float]], options: TrainingOptions) -> int
 
 
 @torch.no_grad()
-def validation_loss(fabric: Fabric, model: nn.Module, images: Feed, options: TrainingOptions) -> float:
-    """Mean reconstruction loss of held-out normals, nats per image, z at the posterior mean."""
+def validation_loss(
+    fabric: Fabric,
+    model: nn.Module,
+    images: Feed,
+    options: TrainingOptions,
+    remembered: RememberedFeatures | None = None,
+) -> float:
+    """Mean reconstruction loss of held-out normals, nats per image, z at the posterior mean.
+
+    remembered: of these very images, of a network over features.
+    """
     model.eval()
     mine = np.arange(len(images))
     if len(mine) >= fabric.world_size:
@@ -136,7 +146,10 @@ def validation_loss(fabric: Fabric, model: nn.Module, images: Feed, options: Tra
     total = torch.zeros(2, dtype=torch.float64, device=fabric.device)
     for start in range(0, len(mine), options.batch_size):
         batch = images.take(mine[start : start + options.batch_size])
-        total += torch.stack([model(batch, None)[0].double() * len(batch), total.new_tensor(len(batch))])
+        with fabric.autocast():
+            features = None if remembered is None else remembered.of(start, batch)
+        loss = model(batch, None, features)[0].double()
+        total += torch.stack([loss * len(batch), total.new_tensor(len(batch))])
     everyone = fabric.all_reduce(total, reduce_op="sum")
     return float(everyone[0] / everyone[1])
 
