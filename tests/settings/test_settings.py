@@ -81,6 +81,11 @@ def test_the_literal_recipe_is_the_case_studys():
             "[network]\nkind = 'pixel-vae'\n[feature_bank]\nenabled = true\n",
             ["a bank of features needs a feature-vae, not a pixel-vae"],
         ),
+        (
+            "[discriminator]\nenabled = 'maybe'\n",
+            ["discriminator.enabled;", "boolean", "or input should be 'auto'"],
+        ),
+        ("[images]\ncrop = 'round'\n", ["images.crop;", "'centre-square'; or", "tuple", "'round'"]),
         ("name = 'Two Words'\n", ["name", "Two Words"]),
         ("name = \n", ["not TOML"]),
         ("a = 1\na = 2\n", ["not TOML"]),

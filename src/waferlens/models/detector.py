@@ -35,7 +35,6 @@ def _kind(options: Any) -> str:
     return str(told)
 
 
-NETWORK_KINDS = ("pixel-vae", "feature-vae")
 NetworkOptions = Annotated[
     Annotated[PixelVAEOptions, Tag("pixel-vae")] | Annotated[FeatureVAEOptions, Tag("feature-vae")],
     ToldBy(_kind),

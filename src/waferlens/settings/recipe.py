@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from waferlens.decision.thresholds import ThresholdOptions
 from waferlens.errors import OptionsError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.images.options import ImageOptions
-from waferlens.models.detector import NETWORK_KINDS, DetectorOptions, NetworkOptions
+from waferlens.models.detector import DetectorOptions, NetworkOptions
 from waferlens.models.discriminator import DiscriminatorOptions
 from waferlens.models.error_map import ErrorMapOptions
 from waferlens.models.feature_bank import FeatureBankOptions
@@ -90,19 +91,33 @@ def recipe_from(content: dict[str, Any], name: str) -> Recipe:
         return recipe
     except ValidationError as error:
         first = error.errors()[0]
-        # A network's kind stands in the location too: the entry's name has none.
-        entry = ".".join(str(part) for part in first["loc"] if part not in NETWORK_KINDS) or "the recipe"
+        entry = _entry_of(first, content)
         if first["type"] == "union_tag_invalid":
             kinds, kind = first["ctx"]["expected_tags"], first["ctx"]["tag"]
             raise OptionsError(f"{name}: {entry}.kind", expected=kinds, found=repr(kind)) from error
         if first["type"] == "value_error":  # a rule over several entries: its message says it all
             raise OptionsError(f"{name}: {entry}: {first['ctx']['error']}") from error
         unknown = first["type"] == "extra_forbidden"
+        # One message for each kind of value that the entry may have.
+        expected = [each["msg"].lower() for each in error.errors() if _entry_of(each, content) == entry]
         raise OptionsError(
             f"{name}: {'unknown entry ' if unknown else ''}{entry}",
-            expected=None if unknown else first["msg"].lower(),
+            expected=None if unknown else "; or ".join(expected),
             found=repr(first["input"]),
         ) from error
+
+
+def _entry_of(error: ErrorDetails, content: Any) -> str:
+    """What the entry is called in the file; a location also holds the kind that failed."""
+    parts = []
+    for part in error["loc"]:
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            if not (error["type"] == "missing" and part == error["loc"][-1]):
+                continue
+        parts.append(str(part))
+    return ".".join(parts) or "the recipe"
 
 
 def with_training(
