@@ -74,6 +74,21 @@ def test_another_seed_draws_other_damage(images):
     assert not torch.equal(*masks)
 
 
+def test_noise_lies_over_damage_as_over_all_else():
+    blank = tiny.pack(np.full((4, 256, 256), 128, np.uint8))
+    feed = Feed(blank, np.arange(4), tiny.detector(1, OPTIONS).normalise, CPU)
+    varied, told = AugmentationOptions(noise_sigma=0.02), DamageOptions(num_images=256, most_patches=1)
+    shares = []
+    for images, damaged in _damaged(feed, varied, told, 0):
+        inner = -torch.nn.functional.max_pool2d(-damaged, 13, 1, 6) > 0  # without edges
+        for image, inside in zip(images[:, 0, 8:-8, 8:-8], inner[:, 0, 8:-8, 8:-8], strict=True):
+            if inside.sum() > 200 and abs(image[inside].mean() - 0.5) < 0.3:  # nothing is clipped
+                fine = image - torch.nn.functional.avg_pool2d(image[None, None], 3, 1, 1)[0, 0]
+                shares.append(float(fine[inside].std() / fine[~inside].std()))
+    assert len(shares) > 10
+    assert min(shares) > 0.7  # 0 where damage has no noise
+
+
 def test_as_many_images_are_made_as_asked_and_some_stay_as_they_are(images):
     detector = tiny.detector(1, OPTIONS)
     feed = Feed(images, np.arange(12), detector.normalise, CPU)

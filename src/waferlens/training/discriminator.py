@@ -1,9 +1,9 @@
 """Teaches the discriminator what damage looks like: training images with random damage, never a real defect.
 
-Training images, varied as for the network, are damaged at random; the finished network looks at each once, and the
-discriminator learns from what it sees which cells of 8x8 pixels are damaged. It is shown a window of 128x128
-pixels at a time: it judges by what is near, and a quarter of an image takes a quarter of the time. The network
-learns nothing more.
+Training images, varied as for the network, are damaged at random, with the camera's noise over all of it. The
+finished network looks at each once, and the discriminator learns from what it sees which cells of 8x8 pixels are
+damaged. It is shown a window of 128x128 pixels at a time: it judges by what is near, and a quarter of an image
+takes a quarter of the time. The network learns nothing more.
 """
 
 from __future__ import annotations
@@ -171,9 +171,15 @@ def _damaged(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of damaged images and what of them is damaged, both (B, 1, 256, 256) float32.
 
-    Every image has a generator of its own: the same damage whatever the number of threads.
+    Noise lies over damage as over all else. Were it drawn first, damage would be what has less of it, and a clean
+    image would be suspected all over. Every image has a generator of its own: the same damage whatever the number
+    of threads.
     """
     rng = np.random.default_rng(seed_for(seed, "damage"))
+    before_damage = augmentation.model_copy(update={"noise_sigma": 0.0})
+    after_damage = AugmentationOptions(
+        rotation_degrees=0.0, shift_pixels=0.0, gain=0.0, offset=0.0, noise_sigma=augmentation.noise_sigma
+    )
     others = training.take(spread_evenly(len(training), _MOST_OTHERS))[:, 0].cpu().numpy()
 
     def spoil(job: tuple[FloatArray, int]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
@@ -186,11 +192,11 @@ def _damaged(
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for start in range(0, options.num_images, _BATCH):
             rows = rng.integers(0, len(training), min(_BATCH, options.num_images - start))
-            image = augment_batch(training.take(rows), augmentation, rng)
+            image = augment_batch(training.take(rows), before_damage, rng)
             numbers = rng.integers(2**62, size=len(rows))
             found = list(pool.map(spoil, zip(image[:, 0].cpu().numpy(), numbers.tolist(), strict=True)))
             images, masks = (np.stack(part)[:, None] for part in zip(*found, strict=True))
             yield (
-                torch.from_numpy(images).to(image.device),
+                augment_batch(torch.from_numpy(images).to(image.device), after_damage, rng),
                 torch.from_numpy(masks.astype(np.float32)).to(image.device),
             )
