@@ -8,6 +8,8 @@ from waferlens.errors import OptionsError
 from waferlens.models.feature_vae import FeatureVAEOptions
 from waferlens.settings.environment import cache_folder, num_workers
 from waferlens.settings.recipe import Recipe, load_packaged_recipe, load_recipe, recipe_from, with_training
+from waferlens.settings.retraining import load_limits
+from waferlens.settings.service import load_service_settings
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -99,6 +101,49 @@ def test_a_wrong_recipe_is_refused_in_one_line_that_names_file_entry_and_value(t
     assert "\n" not in message
     for part in named:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[extract]\nday = 5\n", ["unknown entry extract.day", "5"]),
+        ("[extract]\ndays = 'all'\n", ["extract.days", "number", "'all'"]),
+        ("extract = 5\n", ["extract;", "dictionary", "5"]),
+        ("extract = \n", ["not TOML"]),
+    ],
+)
+def test_wrong_limits_are_refused_as_a_wrong_recipe_is(tmp_path, text, named):
+    path = tmp_path / "limits.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(OptionsError) as error:
+        load_limits(path, 90)
+    for part in ("limits.toml", *named):
+        assert part in str(error.value)
+
+
+def test_limits_take_the_days_of_the_command_line_unless_the_file_says(tmp_path):
+    assert load_limits(None, 90).extract.days == 90
+    path = tmp_path / "limits.toml"
+    path.write_text("[extract]\ndays = 7\n", encoding="utf-8")
+    assert load_limits(path, 90).extract.days == 7
+    with pytest.raises(OptionsError, match=r"the command line: extract\.days"):
+        load_limits(None, -1)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("max_batch = 5\n", ["unknown entry max_batch", "5"]),
+        ("upload_seconds = 0\n", ["upload_seconds", "greater than 0", "0"]),
+        ("upload_seconds =\n", ["not TOML"]),
+    ],
+)
+def test_wrong_settings_of_a_service_are_refused_as_a_wrong_recipe_is(tmp_path, text, named):
+    (tmp_path / "service.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(OptionsError) as error:
+        load_service_settings(tmp_path)
+    for part in ("service.toml", *named):
+        assert part in str(error.value)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from waferlens.decision.thresholds import ThresholdOptions
-from waferlens.errors import OptionsError
 from waferlens.images.augment import AugmentationOptions
 from waferlens.images.options import ImageOptions
 from waferlens.models.detector import DetectorOptions, NetworkOptions
@@ -24,6 +22,7 @@ from waferlens.models.error_map import ErrorMapOptions
 from waferlens.models.feature_bank import FeatureBankOptions
 from waferlens.models.normalise import NormaliseOptions
 from waferlens.models.pixel_vae import PixelVAEOptions
+from waferlens.settings.checked import read_toml, wrong_entry
 from waferlens.training.calibrate import CalibrationOptions
 from waferlens.training.discriminator import DamageOptions
 from waferlens.training.options import TrainingOptions
@@ -72,15 +71,12 @@ def load_recipe(path: Path | None) -> Recipe:
     """
     if path is None:
         return load_packaged_recipe("default")
-    try:
-        return _over_default(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionsError(f"{path} cannot be read", expected="a TOML file", found=str(error)) from error
+    return _over_default(read_toml(path), str(path))
 
 
 def load_packaged_recipe(name: str) -> Recipe:
     """A recipe that travels inside the package: ``default``, ``pixel`` or ``demo``."""
-    return _over_default(_packaged_text(name), f"the packaged recipe {name}")
+    return _over_default(_packaged(name), f"the packaged recipe {name}")
 
 
 def recipe_from(content: dict[str, Any], name: str) -> Recipe:
@@ -90,34 +86,7 @@ def recipe_from(content: dict[str, Any], name: str) -> Recipe:
         recipe.fit_options()  # rules over several sections
         return recipe
     except ValidationError as error:
-        first = error.errors()[0]
-        entry = _entry_of(first, content)
-        if first["type"] == "union_tag_invalid":
-            kinds, kind = first["ctx"]["expected_tags"], first["ctx"]["tag"]
-            raise OptionsError(f"{name}: {entry}.kind", expected=kinds, found=repr(kind)) from error
-        if first["type"] == "value_error":  # a rule over several entries: its message says it all
-            raise OptionsError(f"{name}: {entry}: {first['ctx']['error']}") from error
-        unknown = first["type"] == "extra_forbidden"
-        # One message for each kind of value that the entry may have.
-        expected = [each["msg"].lower() for each in error.errors() if _entry_of(each, content) == entry]
-        raise OptionsError(
-            f"{name}: {'unknown entry ' if unknown else ''}{entry}",
-            expected=None if unknown else "; or ".join(expected),
-            found=repr(first["input"]),
-        ) from error
-
-
-def _entry_of(error: ErrorDetails, content: Any) -> str:
-    """What the entry is called in the file; a location also holds the kind that failed."""
-    parts = []
-    for part in error["loc"]:
-        try:
-            content = content[part]
-        except (KeyError, IndexError, TypeError):
-            if not (error["type"] == "missing" and part == error["loc"][-1]):
-                continue
-        parts.append(str(part))
-    return ".".join(parts) or "the recipe"
+        raise wrong_entry(error, content, name) from error
 
 
 def with_training(
@@ -139,24 +108,16 @@ def with_training(
     return recipe_from(content, "the command line")
 
 
-def _over_default(text: str, name: str) -> Recipe:
+def _over_default(told: dict[str, Any], name: str) -> Recipe:
     """A recipe's entries over those of the default recipe of its kind of network, section by section."""
-    told = _parsed(text, name)
     network = told.get("network")
     pixels = isinstance(network, dict) and network.get("kind") == "pixel-vae"
-    content = _parsed(_packaged_text("pixel" if pixels else "default"), "the default recipe")
+    content = _packaged("pixel" if pixels else "default")
     for section, entries in told.items():
         old = content.get(section)
         content[section] = {**old, **entries} if isinstance(old, dict) and isinstance(entries, dict) else entries
     return recipe_from(content, name)
 
 
-def _packaged_text(name: str) -> str:
-    return (files("waferlens.settings") / f"{name}.toml").read_text(encoding="utf-8")
-
-
-def _parsed(text: str, name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise OptionsError(f"{name} is not TOML", found=str(error)) from error
+def _packaged(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("waferlens.settings") / f"{name}.toml").read_text(encoding="utf-8"))

@@ -6,7 +6,6 @@ A variable may also be read from a file, named by the same variable with ``_FILE
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
@@ -20,6 +19,7 @@ from waferlens.lifecycle.replay import ShadowOptions
 from waferlens.monitoring.mail import MailOptions
 from waferlens.monitoring.options import WatchOptions
 from waferlens.review.policy import ReviewOptions
+from waferlens.settings.checked import read_toml, wrong_entry
 
 FILE_NAME = "service.toml"
 
@@ -81,16 +81,11 @@ def load_service_settings(home: Path) -> ServiceSettings:
     path = home / FILE_NAME
     if not path.exists():
         return ServiceSettings()
+    content = read_toml(path)
     try:
-        return ServiceSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionsError(f"{path} cannot be read", expected="a TOML file", found=str(error)) from error
+        return ServiceSettings.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        entry = ".".join(map(str, first["loc"]))
-        raise OptionsError(
-            f"{path}: {entry}", expected=first["msg"].lower(), found=repr(first["input"])
-        ) from error
+        raise wrong_entry(error, content, str(path)) from error
 
 
 def database_url(home: Path) -> str:
