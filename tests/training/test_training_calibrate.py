@@ -9,6 +9,8 @@ from waferlens.errors import DataError
 from waferlens.models.detector import DetectorOptions, detector_around
 from waferlens.models.discriminator import DiscriminatorOptions
 from waferlens.models.error_map import ErrorMapOptions, border_caution
+from waferlens.models.feature_bank import FeatureBankOptions
+from waferlens.models.feature_vae import FeatureVAEOptions
 from waferlens.models.normalise import Normalise, NormaliseOptions
 from waferlens.training import calibrate as calibration
 from waferlens.training.calibrate import CalibrationOptions, calibrate
@@ -264,3 +266,42 @@ def test_outside_the_region_of_interest_nothing_decides(detector, normals):
         assert torch.equal(
             detector.error_map(image, reconstruction).score, detector.error_map(marred, reconstruction).score
         )
+
+
+@pytest.fixture(scope="module")
+def with_bank():
+    network = FeatureVAEOptions(width=8, squeezed=4, whitening_rank=4)
+    return DetectorOptions(network=network, feature_bank=FeatureBankOptions(enabled=True, size=50))
+
+
+def test_what_is_a_usual_distance_is_told_by_training_images_too(held_out, with_bank):
+    detector, error_map = tiny.detector(3, with_bank), tiny.detector(3, with_bank).error_map
+    detector.feature_bank.vectors.normal_(generator=torch.Generator().manual_seed(0))
+    told = 20 + 3 * torch.rand(7, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    options = CalibrationOptions(num_folds=4, prior_images=0.0, variance_floor=1e-9)
+    calibrate(detector, held_out, options, told)
+    with torch.inference_mode():
+        image = held_out.take(np.arange(len(held_out)))
+        distances = torch.cat([detector.answer(image).distance, told])
+        spread = error_map.spread(distances)[:, 0].double().numpy()
+    learned = detector.error_map.error_mean[0, -1].numpy(), detector.error_map.error_deviation[0, -1].numpy()
+    mean, deviation = slow_statistics(spread, 0.0, 1e-9)
+    stretch = (learned[1] / deviation).mean()
+    np.testing.assert_allclose(learned[1], stretch * deviation, rtol=1e-3)
+    shift = ((learned[0] - mean) / deviation).mean()
+    np.testing.assert_allclose(learned[0], mean + shift * deviation, rtol=1e-4, atol=1e-3)
+
+
+def test_a_bank_excuses_nothing_so_no_departure_counts_alone(held_out, with_bank):
+    detector = tiny.detector(3, with_bank)
+    detector.feature_bank.vectors.normal_(generator=torch.Generator().manual_seed(0))
+    calibrate(detector, held_out, CalibrationOptions())
+    never = tiny.detector(3, with_bank).error_map.alone_shift
+    assert detector.error_map.alone_shift == never
+    with torch.inference_mode():
+        image = held_out.take(np.arange(3))
+        raw = detector.error_map.smoothed_error(image, *detector.answer(image).judged)
+        known = raw, detector.error_map.error_mean, detector.error_map.error_deviation
+        alone, together = detector.error_map.alone_and_together(*known)
+        assert (alone > together + 1).any()
+        torch.testing.assert_close(detector.error_map.heatmap(*known), together)

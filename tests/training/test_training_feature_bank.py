@@ -9,8 +9,9 @@ import tiny
 from waferlens.models.backbone import pretrained
 from waferlens.models.detector import DetectorOptions
 from waferlens.models.feature_bank import FeatureBankOptions
-from waferlens.models.feature_vae import FeatureVAEOptions
+from waferlens.models.feature_vae import FeatureVAEOptions, averaged
 from waferlens.training.feature_bank import covering, learn_feature_bank
+from waferlens.training.feed import Feed
 
 NETWORK = FeatureVAEOptions(width=8, squeezed=4, whitening_rank=4)
 
@@ -21,11 +22,14 @@ def feed(normals):
 
 
 def filled(feed, size=200, seed=0):
+    return filled_and_distances(feed, size, seed)[0]
+
+
+def filled_and_distances(feed, size=200, seed=0, num_held_out=4):
     options = DetectorOptions(network=NETWORK, feature_bank=FeatureBankOptions(enabled=True, size=size))
     detector = tiny.detector(0, options)
     detector.network.backbone.load_state_dict(pretrained().state_dict())
-    learn_feature_bank(detector, feed, seed)
-    return detector
+    return detector, learn_feature_bank(detector, feed, seed, num_held_out)
 
 
 def test_what_a_training_image_shows_is_nearer_than_what_a_mark_does(feed):
@@ -53,6 +57,35 @@ def test_more_room_than_there_is_to_keep_changes_no_distance(normals):
         image = few.take(np.arange(2)).flip(3)
         full, roomy = (filled(few, size).answer(image).distance for size in (vectors, vectors + 500))
     torch.testing.assert_close(full, roomy)
+
+
+def test_the_distances_of_training_images_are_from_what_the_others_show(normals):
+    """With room for everything, the bank of the others is all that they show."""
+    twelve = runs.feeds_of(tiny.pack(normals.pixels[:20]))[0]
+    assert len(twelve) == 12
+    detector, distances = filled_and_distances(twelve, size=12 * 1024)
+    image = twelve.take(np.arange(12))
+    with torch.inference_mode():
+        shown = averaged(detector.network.raw_features(image)) / detector.feature_bank.scale
+        vectors = shown.flatten(2).mT
+        for one in (0, 5, 11):
+            others = torch.cat([vectors[k] for k in range(12) if k % 10 != one % 10])
+            expected = torch.cdist(vectors[one], others).amin(1).view(1, 32, 32)
+            torch.testing.assert_close(distances[one], expected, rtol=1e-3, atol=2e-3)
+        assert distances.median() > 10 * detector.answer(image).distance.median()
+
+
+@pytest.mark.parametrize(("num_held_out", "expected"), [(4, 12), (12, 8), (20, 0), (400, 0)])
+def test_training_images_help_only_where_few_are_held_out(normals, num_held_out, expected):
+    twelve = runs.feeds_of(tiny.pack(normals.pixels[:20]))[0]
+    distances = filled_and_distances(twelve, num_held_out=num_held_out)[1]
+    assert distances.shape == (expected, 1, 32, 32)
+    assert (distances > 0).float().mean() > 0.99 or not expected
+
+
+def test_one_training_image_has_no_others_to_be_far_from(normals):
+    one = Feed(normals, np.arange(1), tiny.plain(), torch.device("cpu"))
+    assert filled_and_distances(one)[1].shape == (0, 1, 32, 32)
 
 
 def test_a_covering_leaves_no_vector_far_away():

@@ -14,7 +14,7 @@ A network that compares features gives one departure or several (at scales of it
 own mean and deviation, and the heatmap is the largest of them at every pixel. Where a discriminator gives its
 suspicion or a bank of features a distance, these are spread and set in deviations of their own. The heatmap is the
 mean of departure and suspicion, then of that and the distance; or the departure alone, where that goes so far that
-nothing beside it may excuse it.
+no discriminator may excuse it.
 u is 1 unless ``UsualError`` told.
 c is 1 but near the border, where what a network found rests on pixels that the image does not have.
 
@@ -156,8 +156,8 @@ class ErrorMap(nn.Module):
     def _raw(
         self, difference: Tensor, departure: Tensor | None, usual: Tensor | None, *beside: Tensor | None
     ) -> Tensor:
-        error = self._smoothed(difference, usual) if departure is None else self._spread(departure, usual)
-        maps = [error, *(self._spread(each, None) for each in beside if each is not None)]
+        error = self._smoothed(difference, usual) if departure is None else self.spread(departure, usual)
+        maps = [error, *(self.spread(each) for each in beside if each is not None)]
         return error if len(maps) == 1 else torch.cat(maps, dim=1)
 
     def cells(self, image: Tensor, reconstruction: Tensor, departure: Tensor | None = None) -> Tensor:
@@ -185,8 +185,8 @@ class ErrorMap(nn.Module):
             boxes = boxes / F.interpolate(usual, scale_factor=_COARSE_BOX // _ERROR_BOX, mode="nearest")
         return smooth(boxes, self.smoothing)
 
-    def _spread(self, departure: Tensor, usual: Tensor | None) -> Tensor:
-        """A coarse departure over the pixels, zero outside the region of interest."""
+    def spread(self, departure: Tensor, usual: Tensor | None = None) -> Tensor:
+        """What cells (B, M, 32, 32) say, over the pixels (B, M, 256, 256), zero outside the region of interest."""
         judged = departure if usual is None else departure / usual
         return smooth(judged, self.coarse_smoothing) * self.roi
 
@@ -210,9 +210,13 @@ class ErrorMap(nn.Module):
         largest = departures if self.num_departures == 1 else departures.amax(dim=1, keepdim=True)
         together = (largest + deviations[:, -1:]) / 2 if self.with_suspicion else largest
         if self.with_distance:
-            distance = deviations[:, self.num_departures : self.num_departures + 1]
-            together = (together + distance) / 2
+            together = (together + deviations[:, self.distance_map]) / 2
         return largest, together
+
+    @property
+    def distance_map(self) -> slice:
+        """Of the M maps, that of the distance of a bank of features."""
+        return slice(self.num_departures, self.num_departures + int(self.with_distance))
 
     def peak(self, heatmap: Tensor) -> Tensor:
         """Mean deviation of the ``peak_boxes`` most deviating 4x4 boxes inside the region of interest, (B,).

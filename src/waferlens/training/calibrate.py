@@ -18,8 +18,9 @@ from torch import Tensor
 
 from waferlens.errors import DataError
 from waferlens.models.detector import Answer, Detector
-from waferlens.models.error_map import ErrorMap, border_distance
+from waferlens.models.error_map import ErrorMap
 from waferlens.training.feed import Feed
+from waferlens.training.moments import Moments
 from waferlens.training.schedule import spread_evenly
 
 _BATCH = 32
@@ -32,8 +33,6 @@ _LEAST_SUSPICION_DEVIATION = 0.1
 _ALONE_HANDICAP = 1.0
 # Up to this many images' maps are kept between passes, half a megabyte each; of more, the network is asked again.
 _MOST_KEPT = 1_000
-# Positions count as equally far from the border within a ring this wide.
-_RING_PIXELS = 4
 
 
 class CalibrationOptions(BaseModel, frozen=True, extra="forbid"):
@@ -64,58 +63,6 @@ class Calibration:
     scores: npt.NDArray[np.float64]
     reconstruction_errors: npt.NDArray[np.float64]
     latents: npt.NDArray[np.float32]
-
-
-class _Moments:
-    """Running sums of (B, M, 256, 256) maps in float64: one fold's share of the statistics."""
-
-    def __init__(self, like: Tensor) -> None:
-        """like: (1, M, 256, 256)."""
-        self.count = 0
-        self.total = torch.zeros_like(like, dtype=torch.float64)
-        self.squares = torch.zeros_like(self.total)
-
-    def add(self, maps: Tensor) -> None:
-        wide = maps.double()
-        self.count += len(maps)
-        self.total += wide.sum(dim=0, keepdim=True)
-        self.squares += wide.square().sum(dim=0, keepdim=True)
-
-    def without(self, other: _Moments) -> _Moments:
-        """The statistics of everything but ``other``, which is a part of this."""
-        rest = _Moments(self.total)
-        rest.count = self.count - other.count
-        rest.total, rest.squares = self.total - other.total, self.squares - other.squares
-        return rest
-
-    def statistics(self, options: CalibrationOptions, error_map: ErrorMap) -> tuple[Tensor, Tensor]:
-        """Mean and deviation per position, as ``error_map`` takes them.
-
-        Both are shrunk to those of positions equally far from the border, the variance to the pooled one too, and
-        it is floored. Near the border the deviation is larger than measured, by ``error_map.caution``.
-        """
-        mean = self.total / self.count
-        spread = (self.squares - self.count * mean.square()).clamp(min=0)
-        free, ring = max(1, self.count - 1), options.ring_prior_images
-        pooled = spread.mean(dim=(2, 3), keepdim=True) / free
-        known = spread + options.prior_images * pooled
-        if ring > 0:
-            known += ring * _over_rings(spread / free, error_map.roi)
-            mean = (self.count * mean + ring * _over_rings(mean, error_map.roi)) / (self.count + ring)
-        variance = known / max(1.0, self.count - 1 + options.prior_images + ring)
-        floor = options.variance_floor * pooled + torch.finfo(torch.float32).tiny
-        return mean.float(), torch.maximum(variance, floor).sqrt().float() * error_map.caution
-
-
-def _over_rings(values: Tensor, roi: Tensor) -> Tensor:
-    """Each position of (1, M, 256, 256) gets the mean of its ring, inside the region of interest."""
-    ring = (border_distance() / _RING_PIXELS).long().flatten().to(values.device)
-    num_rings = int(ring.max()) + 1
-    inside = roi.flatten().to(values.dtype)
-    sizes = torch.zeros(num_rings, dtype=values.dtype, device=values.device).index_add(0, ring, inside)
-    sums = torch.zeros(values.shape[1], num_rings, dtype=values.dtype, device=values.device)
-    sums = sums.index_add(1, ring, values[0].flatten(1) * inside)
-    return (sums / sizes.clamp(min=1))[:, ring].view_as(values)
 
 
 def _peaks(error_map: ErrorMap, batches: Iterable[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
@@ -166,8 +113,13 @@ def _weigh_alone(error_map: ErrorMap, out_of_fold: Iterator[tuple[Tensor, Tensor
 
 
 @torch.inference_mode()
-def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -> Calibration:
+def calibrate(
+    detector: Detector, held_out: Feed, options: CalibrationOptions, distances: Tensor | None = None
+) -> Calibration:
     """Learn the error statistics and the score's scale into ``detector.error_map``, in place.
+
+    distances: (n, 1, 32, 32), of other normal images from a bank of features that does not hold them; where the
+    detector has such a bank, they tell with the held-out ones what is a usual distance at each position.
 
     Raises DataError with fewer than four held-out normals: a deviation cannot be learned from less.
     """
@@ -175,7 +127,7 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
         raise DataError("too few held-out normals to calibrate", expected="4 or more", found=str(len(held_out)))
     indices = spread_evenly(len(held_out), options.max_images)
     error_map = detector.error_map
-    folds = [_Moments(error_map.error_mean) for _ in range(min(options.num_folds, len(indices)))]
+    folds = [Moments(error_map.error_mean) for _ in range(min(options.num_folds, len(indices)))]
     errors, latents = [], []
     kept: list[tuple[int, Tensor]] = []
     for fold, image, answer in _answered(detector, held_out, indices, len(folds)):
@@ -185,12 +137,23 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
             kept.append((fold, smoothed))
         errors.append(error_map.reconstruction_error(image, answer.reconstruction).double().cpu())
         latents.append(answer.latent.cpu())
-    everyone = _Moments(error_map.error_mean)
+    if distances is not None:
+        for fold, moments in enumerate(folds):
+            for part in torch.split(distances[fold :: len(folds)], _BATCH):
+                moments.add(error_map.spread(part.to(error_map.roi)), error_map.distance_map)
+    everyone = Moments(error_map.error_mean)
     for moments in folds:
-        everyone.count += moments.count
-        everyone.total, everyone.squares = everyone.total + moments.total, everyone.squares + moments.squares
+        everyone.join(moments)
 
-    without = [everyone.without(fold).statistics(options, error_map) for fold in folds]
+    def statistics(moments: Moments) -> tuple[Tensor, Tensor]:
+        return moments.statistics(
+            error_map,
+            prior=options.prior_images,
+            ring_prior=options.ring_prior_images,
+            floor=options.variance_floor,
+        )
+
+    without = [statistics(everyone.without(fold)) for fold in folds]
 
     def again() -> Iterator[tuple[int, Tensor]]:
         if kept:
@@ -208,12 +171,12 @@ def calibrate(detector: Detector, held_out: Feed, options: CalibrationOptions) -
     # Where there are several maps, a pass tells how they compare; where some are beside the departure,
     # another how the mean of all compares to that alone. The last pass: the peak of every image.
     balance = None if error_map.num_maps == 1 else _Balance.of(error_map, out_of_fold(None))
-    if error_map.num_beside:
+    if error_map.with_suspicion:  # nobody is excused by a bank: what is far from all that is normal stays far
         _weigh_alone(error_map, out_of_fold(balance))
     peak = torch.cat([error_map.peak(error_map.heatmap(*each)).double().cpu() for each in out_of_fold(balance)])
     location, scale = peak.mean(), peak.std().clamp(min=1e-6)
 
-    mean, deviation = everyone.statistics(options, error_map)
+    mean, deviation = statistics(everyone)
     if balance is not None:
         mean, deviation = balance.applied(mean, deviation)
     error_map.error_mean.copy_(mean)

@@ -123,11 +123,12 @@ def fit(
         say(f"  cross entropy {loss:.3f} nats a cell")
     elif options.detector.discriminator.enabled == "auto":
         say("no discriminator: it would learn so few images by heart")
+    distances = None
     if detector.feature_bank is not None:
         say("keeping normal features in a bank: of few images the network knows too little")
-        learn_feature_bank(detector, training, seed_for(seed, "bank"))
+        distances = learn_feature_bank(detector, training, seed_for(seed, "bank"), len(validation))
     say("calibrating on held-out normals")
-    calibration = calibrate(detector, validation, options.calibration)
+    calibration = calibrate(detector, validation, options.calibration, distances)
     repeatability = measure_repeatability(
         detector,
         validation,
