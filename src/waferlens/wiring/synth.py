@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from waferlens.errors import OptionsError
 from waferlens.images.synth.fab import FabOptions, SyntheticFab
 from waferlens.images.synth.plans import Counts, plan_dataset, preset
 from waferlens.images.synth.writing import write_mvtec, write_packed
+from waferlens.settings.checked import wrong_entry
 from waferlens.settings.environment import num_workers
 
 
@@ -29,15 +29,12 @@ def synthesise(
     overrides: counts of ``Counts`` to change. stage: entries of ``StageOptions`` to change. packed: the training
     normals alone, in one array, instead of an MVTec-style folder.
     """
-    changed = {name: value for name, value in overrides.items() if value is not None}
+    counted = {**preset(preset_name).model_dump(), **{name: n for name, n in overrides.items() if n is not None}}
+    staged = {"stage": {name: value for name, value in stage.items() if value is not None}}
     try:
-        counts = Counts.model_validate({**preset(preset_name).model_dump(), **changed})
-        options = FabOptions.model_validate({"stage": {k: v for k, v in stage.items() if v is not None}})
+        counts, options = Counts.model_validate(counted), FabOptions.model_validate(staged)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise OptionsError(
-            f"synthetic fab: {'.'.join(map(str, first['loc']))}", expected=first["msg"], found=repr(first["input"])
-        ) from error
+        raise wrong_entry(error, counted | staged, "synthetic fab") from error
     fab = SyntheticFab(options, seed)
     done, total = 0, counts.train if packed else counts.total
 
