@@ -33,6 +33,7 @@ class FakeServer:
         self.dead = self.still = self.busy = False
         self.num_breaks = 0
         self.num_asked = 0
+        self.seconds_given = 0.0
 
     def _answer(self, seconds):
         if self.dead:
@@ -43,6 +44,7 @@ class FakeServer:
 
     def infer(self, model, images, seconds):
         self.num_asked += 1
+        self.seconds_given = seconds
         self._answer(seconds)
         if self.num_breaks:
             self.num_breaks -= 1
@@ -138,6 +140,27 @@ def test_a_server_that_stands_still_costs_half_the_budget_of_two(engine, two):
         assert ask(engine, number, 0.2).score == number
         assert time.monotonic() - started < 0.15
     until(lambda: engine.up == ("http://b:1",))
+
+
+def test_a_server_that_was_late_comes_behind_the_others_until_its_ready_path_answered(engine, two):
+    two[0].still = True
+    assert [ask(engine, n, 0.2).score for n in range(2)] == [0, 1]
+    assert two[0].num_asked == 1
+    for number in range(4):
+        assert ask(engine, number, 0.2).score == number
+        assert two[1].seconds_given > 0.11  # all of the time, where two that are well get half of it
+    assert two[0].num_asked == 1
+    two[0].still = False
+    until(lambda: len(engine.up) == 2 and ask(engine, 5).score == 5 and two[0].num_asked > 1)
+
+
+def test_servers_that_were_late_share_the_time_when_no_other_is_left(engine, two):
+    for server in two:
+        server.still = True
+    for _ in range(2):
+        with pytest.raises(DeadlineMissed):
+            ask(engine, 1, 0.05)
+    assert [server.num_asked for server in two] == [2, 2]
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ class Line:
 
     def __init__(self, infer, pixels, expected, seconds, cameras=2):
         self.heard: list[tuple[float, str]] = []
+        self.errors: list[str] = []
         self.worst_overrun = -1.0
         self._told = infer, pixels, expected, seconds
         self._stop = threading.Event()
@@ -124,6 +125,7 @@ class Line:
                 what = "answered" if right else "WRONG"
             except EngineError as error:
                 what = type(error).__name__
+                self.errors.append(str(error))
             now = time.monotonic()
             self.worst_overrun = max(self.worst_overrun, now - deadline)
             self.heard.append((now, what))
@@ -184,7 +186,7 @@ def test_one_replica_killed_under_load_fails_no_inspection(both, scheme, exporte
             time.sleep(1.0)
     finally:
         engine.close()
-    assert set(line.counts) == {"answered"}, line.counts
+    assert set(line.counts) == {"answered"}, (line.counts, line.errors)
     assert line.counts["answered"] > 100
     assert line.worst_overrun < 0
 
@@ -224,7 +226,8 @@ def test_both_killed_is_an_error_before_the_deadline_and_one_coming_back_is_enou
 def test_a_replica_that_stands_still_fails_no_inspection(both, exported, pixels, expected):
     engine = TritonEngine.open(urls(both, "http"), exported)
     try:
-        with Line(engine.infer, pixels, expected, seconds=1.0) as line:
+        # Two servers share it: the one that is well has a second, also on a machine that is busy with other tests.
+        with Line(engine.infer, pixels, expected, seconds=2.0) as line:
             time.sleep(0.5)
             both[0].pause()
             try:
@@ -238,7 +241,7 @@ def test_a_replica_that_stands_still_fails_no_inspection(both, exported, pixels,
                 time.sleep(0.02)
     finally:
         engine.close()
-    assert set(line.counts) == {"answered"}, line.counts
+    assert set(line.counts) == {"answered"}, (line.counts, line.errors)
     assert line.worst_overrun < 0
 
 
@@ -317,7 +320,7 @@ def test_a_new_version_comes_and_goes_under_load_without_a_failed_inspection(
             assert versions(since=swapped) == {VERSION}
     finally:
         engine.close()
-    assert set(line.counts) == {"answered"}, line.counts
+    assert set(line.counts) == {"answered"}, (line.counts, line.errors)
 
 
 def load(server):
@@ -385,5 +388,5 @@ def test_through_haproxy_one_replica_killed_under_load_fails_no_inspection(
             time.sleep(2.0)
     finally:
         engine.close()
-    assert set(line.counts) == {"answered"}, line.counts
+    assert set(line.counts) == {"answered"}, (line.counts, line.errors)
     assert line.counts["answered"] > 40

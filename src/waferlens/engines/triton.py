@@ -1,9 +1,9 @@
 """Inference on Triton servers: the call of ``EnginePool``, answered by whichever server is well.
 
-Endpoints take turns. One that fails is left out at once and asked again when its model's ready path says so,
-which a thread of each endpoint looks at twice a second. An attempt gets its share of the time that is left, so
-that a server that stands still costs half the budget of two, not all of it. Inference changes nothing on a
-server, so asking another one is always safe.
+Endpoints take turns (``Turns``). One that fails is left out at once and asked again when its model's ready path
+says so, which a thread of each endpoint looks at twice a second. An attempt gets its share of the time that is
+left, so that a server that stands still costs half the budget of two, not all of it, and only of the images that
+are on their way to it. Inference changes nothing on a server, so asking another one is always safe.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from waferlens.engines.interface import AnyPixels
 from waferlens.engines.request import canonical, unstack
 from waferlens.engines.triton_endpoint import Endpoint, EndpointBusy, EndpointLate, RemoteModel, verdict_of
 from waferlens.engines.triton_names import version_number
+from waferlens.engines.triton_turns import Turns
 from waferlens.errors import DeadlineMissed, EngineError, EngineFailed, OptionsError, Overloaded
 from waferlens.records import Inference, Pixels
 
@@ -49,13 +50,10 @@ class TritonEngine:
         if not endpoints:
             raise OptionsError("no address of a Triton server", expected="at least one")
         self._endpoints = list(endpoints)
-        self._model = model
         self._public_key = public_key
         self._slots = threading.BoundedSemaphore(max_in_flight)
         self._max_in_flight = max_in_flight
-        self._lock = threading.Lock()
-        self._turn = 0
-        self._up: set[int] = set()
+        self._turns = Turns(len(self._endpoints), model)
         self._closed = threading.Event()
         looked = [threading.Event() for _ in self._endpoints]
         self._threads = [
@@ -83,19 +81,17 @@ class TritonEngine:
     @property
     def ready(self) -> bool:
         """Whether some endpoint says that it has the version of this bundle ready."""
-        with self._lock:
-            return not self._closed.is_set() and bool(self._up)
+        return not self._closed.is_set() and bool(self._turns.up)
 
     @property
     def model_version(self) -> str:
         """Of the bundle that new images get."""
-        return self._model.full_name
+        return self._turns.model.full_name
 
     @property
     def up(self) -> tuple[str, ...]:
         """Addresses of the endpoints that are asked."""
-        with self._lock:
-            return tuple(self._endpoints[index].url for index in sorted(self._up))
+        return tuple(self._endpoints[index].url for index in self._turns.up)
 
     def infer(self, pixels: AnyPixels, deadline: float) -> Inference:
         """See ``EnginePool.infer``: the same call, the same errors.
@@ -126,15 +122,14 @@ class TritonEngine:
             raise EngineError(
                 f"no Triton server has {model.full_name} ready", expected=f"version {model.number} loaded by one"
             )
-        with self._lock:
-            self._model, self._up = model, up
+        self._turns.go_over(model, up)
 
     def make_ready(self, seconds: float) -> None:
         """Have every server that lacks the version load it, and return as soon as one has it ready.
 
         The others go on loading. Raises EngineError when none has it in time.
         """
-        model, end = self._model, time.monotonic() + seconds
+        model, end = self._turns.model, time.monotonic() + seconds
         errors: list[EngineError] = []
         is_ready = threading.Event()
 
@@ -143,7 +138,7 @@ class TritonEngine:
             try:
                 if not endpoint.is_ready(model, _CHECK_TIMEOUT_SECONDS):
                     endpoint.load(model, end - time.monotonic())
-                self._mark(index, model, up=True)
+                self._turns.mark(index, model, up=True)
                 is_ready.set()
             except EngineError as error:
                 errors.append(error)
@@ -176,45 +171,30 @@ class TritonEngine:
         although the next one is well.
         """
         errors: list[EngineError] = []
-        model, order, num_up = self._order()
+        model, order, num_shares = self._turns.next()
         images, waiting = input_array(image, model.input_type), list(order)
         while waiting and (left := end - time.monotonic()) > 0:
             index = waiting.pop(0)
             try:
-                # Those that are down come last and are refused quickly: they get no share beforehand.
-                outputs = self._endpoints[index].infer(model, images, left / max(1, num_up - len(errors)))
+                # Those that were late or are down come last, with the time that the others leave.
+                outputs = self._endpoints[index].infer(model, images, left / max(1, num_shares - len(errors)))
                 return unstack(outputs, 1, model.full_name)[0]
-            except (EndpointBusy, EndpointLate) as error:
+            except EndpointBusy as error:
                 errors.append(error)
+            except EndpointLate as error:
+                errors.append(error)
+                self._turns.mark_late(index)
             except EngineError as error:
                 if len(errors) < len(order):
                     waiting.append(index)
                 errors.append(error)
-                self._mark(index, model, up=False)
+                self._turns.mark(index, model, up=False)
         raise verdict_of(errors)
-
-    def _order(self) -> tuple[RemoteModel, list[int], int]:
-        """The model; endpoints that are up, the next in turn first, then the others; how many are up."""
-        with self._lock:
-            self._turn += 1
-            count = len(self._endpoints)
-            turned = [(self._turn + offset) % count for offset in range(count)]
-            well = [index for index in turned if index in self._up]
-            return self._model, well + [index for index in turned if index not in self._up], len(well) or count
-
-    def _mark(self, index: int, model: RemoteModel, *, up: bool) -> None:
-        with self._lock:
-            if model is not self._model:
-                return  # swapped meanwhile: what was found holds for the older one
-            if up:
-                self._up.add(index)
-            else:
-                self._up.discard(index)
 
     def _watch(self, index: int, looked: threading.Event) -> None:
         while not self._closed.is_set():
-            model = self._model
-            self._mark(index, model, up=self._endpoints[index].is_ready(model, _CHECK_TIMEOUT_SECONDS))
+            model = self._turns.model
+            self._turns.mark(index, model, up=self._endpoints[index].is_ready(model, _CHECK_TIMEOUT_SECONDS))
             looked.set()
             self._closed.wait(_CHECK_EVERY_SECONDS)
 
