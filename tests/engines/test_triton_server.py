@@ -226,8 +226,7 @@ def test_both_killed_is_an_error_before_the_deadline_and_one_coming_back_is_enou
 def test_a_replica_that_stands_still_fails_no_inspection(both, exported, pixels, expected):
     engine = TritonEngine.open(urls(both, "http"), exported)
     try:
-        # Two servers share it: the one that is well has a second, also on a machine that is busy with other tests.
-        with Line(engine.infer, pixels, expected, seconds=2.0) as line:
+        with Line(engine.infer, pixels, expected, seconds=1.0) as line:
             time.sleep(0.5)
             both[0].pause()
             try:
